@@ -92,7 +92,7 @@ def ends(answer: httpx.Response) -> dict[str, str]:
 
 
 async def test_every_response_of_a_deprecated_version_announces_its_end(client: httpx.AsyncClient) -> None:
-    """Fails if the hook follows the cache, or if only successful responses have the headers."""
+    """Fails if the hook follows the cache or the checks of header fields and URLs, or needs a successful response."""
     user = {"authorization": "Bearer user"}
     first = await client.get("/v1/things")
     cached = await client.get("/v1/things")
@@ -102,7 +102,9 @@ async def test_every_response_of_a_deprecated_version_announces_its_end(client: 
         304: [await client.get("/v1/things", headers={"if-none-match": first.headers["etag"]})],
         401: [await client.post("/v1/things"), await client.get("/v1/things/all", headers={"authorization": "x"})],
         204: [await client.options("/v1/things")],
-        404: [await client.get("/v1/nothing"), await client.get("/v1")],
+        400: [await client.get("/v1/things", headers=[("authorization", "a"), ("authorization", "b")])],
+        404: [await client.get(f"/v1{path}") for path in ("/nothing", "", "/things/", "//things")],
+        414: [await client.get(f"/v1/things?q={'a' * 9_000}")],
         405: [await client.delete("/v1/things")],
         409: [await client.post("/v1/things", headers=user, json={"text": "x"})],
         422: [await client.post("/v1/things", headers=user, json={"text": 1})],

@@ -135,7 +135,9 @@ async def test_a_write_in_one_version_invalidates_what_is_cached_of_both(
 async def test_the_first_version_announces_its_end(anyone: ShopClient, app: App) -> None:
     for path in ("/products?limit=1", "/users/me", "/nothing"):
         old, new = [await anyone.get(f"{prefix}{path}") for prefix in ("/v1", "/v2")]
-        assert old.headers["link"].endswith('</v2>; rel="successor-version"')
+        assert old.headers["link"].endswith(
+            '</docs>; rel="deprecation", </docs>; rel="sunset", </v2>; rel="successor-version"'
+        )
         assert {"deprecation", "sunset"} <= old.headers.keys()
         assert not {"deprecation", "sunset"} & new.headers.keys()
     paths = [

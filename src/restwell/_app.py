@@ -42,6 +42,7 @@ from restwell.web._features import (
     serves_routes,
     types_of,
     versions_of,
+    webhooks_of,
 )
 from restwell.web._health import HEALTH_PATHS, health_routes
 from restwell.web._openapi import TAGS, openapi_document
@@ -122,6 +123,7 @@ class Restwell(Kit):
                 contact=contact,
                 license_id=license_id,
                 tags=tags,
+                webhooks=webhooks_of(parts, each),
                 client_credentials=client_credentials_of([each]) or client_credentials,
                 types=types,
                 url=self.settings.app.url,

@@ -140,10 +140,10 @@ def test_the_snapshots_of_every_version_are_compared(folder: Path) -> None:
 
 
 def test_a_document_that_is_not_covered_is_a_configuration_error(folder: Path) -> None:
-    (folder / "other.json").write_text(json.dumps({**DOCUMENT, "webhooks": {}}))
+    (folder / "other.json").write_text(json.dumps({**DOCUMENT, "externalDocs": {}}))
     code, stdout, stderr = run(folder, "diff", "other.json", "old.json")
     assert (code, stdout) == (2, "")
-    assert stderr == "restwell: other.json: /webhooks: not covered by the comparison\n"
+    assert stderr == "restwell: other.json: /externalDocs: not covered by the comparison\n"
 
 
 def test_an_application_that_does_not_start_is_told_in_one_sentence(tmp_path: Path) -> None:

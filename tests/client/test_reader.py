@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 import accounts_app
+import webhook_app
 from restwell import Restwell
 from restwell._client._model import (
     Api,
@@ -218,3 +219,10 @@ def test_what_a_client_cannot_be_made_of_is_refused(document: Json, sentence: st
     with pytest.raises(ConfigurationError) as refused:
         read_api(document)
     assert refused.value.faults == [sentence]
+
+
+def test_the_payload_of_a_webhook_is_a_schema_of_the_client() -> None:
+    """Fails if the schemas of a client are those of its operations only: a receiver has nothing to decode with."""
+    api = read_api(msgspec.json.decode(msgspec.json.encode(webhook_app.create_app(Settings()).openapi)))
+    assert {"OrderChange", "ReportMade", "Line"} <= {each.name for each in api.schemas}
+    assert [each.id for each in api.operations if not each.path.startswith("/health")] == ["list_orders"]

@@ -15,6 +15,7 @@ from restwell.web import ClientCredentials, Lifecycle, TokenScheme, public, requ
 from restwell.web._checks import _CHECKS, check
 from sample_jobs import note
 from tiny.app import authenticate
+from webhook_app import PAID
 
 VALID: dict[str, list[Any]] = {
     "path": ["", "/", "/orders", "/orders/{order_id}/lines", "/{a}/{b}"],
@@ -31,6 +32,7 @@ VALID: dict[str, list[Any]] = {
     "max_body_bytes": [None, 1],
     "tags": [[], ["Orders"], ("Orders",)],
     "tag_descriptions": [{}, {"Orders": "Orders of users."}],
+    "webhooks": [[], (PAID,)],
     "enabled": [None, bool],
     "include_in_schema": [True, False],
     "error_format": [None, PROBLEMS],
@@ -65,6 +67,7 @@ INVALID: dict[str, list[Any]] = {
     "max_body_bytes": [0, -1, 1.5, "1", True],
     "tags": ["Orders", [5], None],
     "tag_descriptions": [["Orders"], {"Orders": 5}, {5: "Orders of users."}],
+    "webhooks": [None, ["order.paid"], PAID],
     "enabled": [True, "OPS"],
     "include_in_schema": ["no", None],
     "error_format": [dict, "problem"],

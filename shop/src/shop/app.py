@@ -25,11 +25,15 @@ from shop.settings import ShopSettings
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 DESCRIPTION: Final = """The restwell reference API: an e-commerce back end with accounts, products, orders and payments.
 
-To authenticate, create a session with a demo account and paste the `access_token` into **Authorize**."""
+To authenticate, create a session with a demo account and paste the `access_token` into **Authorize**.
+
+**From v1 to v2**: amounts are objects, such as `price: {amount, currency}` for `price_cents` and `currency`; a list is
+`data` and `next`, the path of the next page; the items of an order have an `id`. Cursors, entity tags and idempotency
+keys of one version are not valid in the other."""
 
 
 CONTACT: Final = "api@shop.example"
-END_OF_V1: Final = Lifecycle(deprecated=date(2026, 12, 1), sunset=date(2100, 1, 1), successor="/v2")
+END_OF_V1: Final = Lifecycle(deprecated=date(2026, 12, 1), sunset=date(2100, 1, 1), successor="/v2", guide="/docs")
 """Its end is far away because the tests must still pass then."""
 RESPONSES: Final = (*products_v2.RESPONSES, *orders_v2.RESPONSES)
 

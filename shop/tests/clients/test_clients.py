@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 import accounts_app
+import webhook_app
 from client_tools import NODE, PROGRAMS, PYTHON, TOOLS, VERSIONS, run
 from restwell.settings import Settings
 from servers import RESTWELL, restwell, serve
@@ -21,8 +22,8 @@ from shop.settings import ShopSettings
 
 pytestmark = pytest.mark.system
 
-DOCUMENTS: Final = (*VERSIONS, "accounts")
-"""Those of the shop, and that of an application with all accounts of the kit."""
+DOCUMENTS: Final = (*VERSIONS, "accounts", "webhooks")
+"""Those of the shop, that of an application with all accounts of the kit, and one with webhooks."""
 IN_V1: Final = {
     "v2": "v1",
     "ProductListing": "ProductPage",
@@ -42,8 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for version in VERSIONS:
         document = create_app(ShopSettings()).documents[f"/{version}"]
         (folder / f"{version}.json").write_bytes(msgspec.json.encode(document))
-    accounts = accounts_app.create_app(Settings()).openapi
-    (folder / "accounts.json").write_bytes(msgspec.json.encode(accounts))
+    for name, module in (("accounts", accounts_app), ("webhooks", webhook_app)):
+        (folder / f"{name}.json").write_bytes(msgspec.json.encode(module.create_app(Settings()).openapi))
     for each in PROGRAMS.iterdir():
         if each.suffix in {".json", ".yaml"}:
             shutil.copy(each, folder)

@@ -227,6 +227,16 @@ _PARAMETER: Final = _object(
     },
     ("name", "in", "schema"),
 )
+_HEADER_PARAMETER: Final = _object(
+    {
+        "name": _is(str),
+        "in": _one_of("header"),
+        "required": _is(bool),
+        "description": _is(str),
+        "schema": _schema,
+    },
+    ("name", "in", "schema"),
+)
 _HEADER: Final = _object(
     {
         **_LIFECYCLE,
@@ -255,6 +265,23 @@ _OPERATION: Final = _object(
     },
     ("responses",),
 )
+_REQUIRED: Final = (True,)
+_WEBHOOK: Final = _object(
+    {
+        **dict.fromkeys(("operationId", "summary", "description"), _is(str)),
+        "parameters": _list(_HEADER_PARAMETER),
+        "requestBody": _object(
+            {
+                "required": _one_of(*_REQUIRED),
+                "content": _object({"application/json": _MEDIA_TYPE}, ("application/json",)),
+            },
+            ("required", "content"),
+        ),
+        "responses": _object({"2XX": _object({"description": _is(str)})}, ("2XX",)),
+        "security": _one_of([]),
+    },
+    ("requestBody", "responses"),
+)
 _FLOW: Final = _object(
     {**dict.fromkeys(("tokenUrl", "authorizationUrl", "refreshUrl"), _is(str)), "scopes": _map(_is(str))}
 )
@@ -273,6 +300,7 @@ _DOCUMENT: Final = _object(
         "servers": _list(_object({"url": _is(str), "description": _is(str)}, ("url",))),
         "tags": _any,
         "paths": _map(_object(dict.fromkeys(METHODS, _OPERATION))),
+        "webhooks": _map(_object({"post": _WEBHOOK}, ("post",))),
         "components": _object({"schemas": _map(_schema), "securitySchemes": _map(_SECURITY_SCHEME)}),
     },
     ("openapi", "paths"),

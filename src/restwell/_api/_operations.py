@@ -14,6 +14,7 @@ from restwell._api._responses import response_changes
 from restwell._api._rules import REQUEST, Rule, change
 from restwell._api._schemas import SchemaComparison, is_retired, lifecycle_changes
 from restwell._api._security import renamed_schemes, requirement_changes, scheme_changes
+from restwell._api._webhooks import webhook_changes
 
 _PARAMETER_NAME: Final = re.compile(r"\{[^{}]*\}")
 
@@ -44,6 +45,7 @@ def compare_documents(old: Mapping[str, Any], new: Mapping[str, Any], now: datet
     for key, operation in after.items():
         if key not in before:
             changes.append(Change(Level.SAFE, "operation", "added", operations=(operation.label,)))
+    changes += webhook_changes(old.get("webhooks", {}), new.get("webhooks", {}), schemas)
     return merged([*changes, *schemas.changes()])
 
 

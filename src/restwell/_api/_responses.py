@@ -39,7 +39,7 @@ def response_changes(
             yield change(label, f"response {status}", "added", rule)
         else:
             yield from _content_changes(old[status], response, status, label, schemas)
-            yield from _header_changes(
+            yield from header_changes(
                 old[status].get("headers", {}), response.get("headers", {}), status, label, schemas
             )
     yield from _code_changes(_codes(old), _codes(new), label, _GONE if has_sunset else None)
@@ -71,7 +71,7 @@ def _content_changes(
             yield change(label, where, f"{media_type} added", rule if before else SAFE)
 
 
-def _header_changes(
+def header_changes(
     old: Mapping[str, Any], new: Mapping[str, Any], status: str, label: str, schemas: SchemaComparison
 ) -> Iterator[Change]:
     before, after = ({name.lower(): (name, header) for name, header in each.items()} for each in (old, new))

@@ -19,7 +19,7 @@ _EXPOSED: Final = (
     b"access-control-expose-headers",
     (
         b"ETag, Link, Location, Retry-After, X-Request-Id, Idempotent-Replayed, RateLimit, RateLimit-Policy,"
-        b" Content-Disposition, Cache-Status"
+        b" Content-Disposition, Cache-Status, Deprecation, Sunset"
     ),
 )
 

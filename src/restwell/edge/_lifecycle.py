@@ -4,6 +4,7 @@ The header fields are Deprecation (RFC 9745), Sunset (RFC 8594) and Link (RFC 82
 """
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from email.utils import format_datetime
 from typing import Final
@@ -63,6 +64,16 @@ class Lifecycle(Struct, frozen=True, kw_only=True):
         if found := [f'<{target}>; rel="{relation}"' for relation, target in links if target is not None]:
             headers.append((b"link", ", ".join(found).encode()))
         return headers
+
+    def sentences(self) -> Iterator[str]:
+        """What the OpenAPI document says about the end."""
+        yield f"Deprecated since {self.deprecated_at:%Y-%m-%d}."
+        if self.sunset_at is not None:
+            yield f"Responds with 410 from {self.sunset_at:%Y-%m-%d}."
+        if self.successor is not None:
+            yield f"Use {self.successor}."
+        if self.guide is not None:
+            yield f"See {self.guide}."
 
     def gone(self) -> Gone:
         """The error from the sunset on."""

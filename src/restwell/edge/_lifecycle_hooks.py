@@ -24,7 +24,7 @@ class _Compiled(Struct, frozen=True):
 
 
 class Lifecycles(Hook):
-    """Adds the headers. It precedes the routing.
+    """Adds the headers. It precedes every hook that responds.
 
     ``prefixes``: the lifecycles of versions, for requests below them that have no route.
     """

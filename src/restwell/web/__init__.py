@@ -40,6 +40,7 @@ from restwell.web._token_endpoint import (
     read_client_credentials,
 )
 from restwell.web._uploads import Upload
+from restwell.web._webhooks import Webhook
 
 __all__ = [
     "ACCESS_COOKIE",
@@ -67,6 +68,7 @@ __all__ = [
     "UnsupportedGrantType",
     "Upload",
     "Version",
+    "Webhook",
     "accepted",
     "check_version",
     "client_info",

@@ -16,6 +16,7 @@ from restwell.rate_limits import Rate
 from restwell.web._caching import Public
 from restwell.web._request import AuthScheme
 from restwell.web._token_endpoint import ClientCredentials
+from restwell.web._webhooks import Webhook
 
 Check = Callable[[Any], object]
 
@@ -121,6 +122,7 @@ _CHECKS: Final[Mapping[str, tuple[Check, str]]] = {
     ),
     "types": (_are_types, "types, or functions that return one, by the declared type"),
     "tag_descriptions": (_maps(str, str), "descriptions by tag"),
+    "webhooks": (_list_of(_is(Webhook)), "a list of Webhook"),
     "enabled": (_optional(callable), "a function of the settings"),
     "prefix": (_is_path, 'a path such as "/v1"'),
     "requests": (_list_of(_is(FunctionType)), "a list of functions"),

@@ -21,6 +21,7 @@ from restwell.web._caching import Public
 from restwell.web._checks import check
 from restwell.web._request import Request
 from restwell.web._token_endpoint import ClientCredentials
+from restwell.web._webhooks import Webhook
 
 H = TypeVar("H", bound=Callable[..., Awaitable[Any]])
 Guard = Callable[[Request], Awaitable[None]]
@@ -181,6 +182,8 @@ class Feature:
 
     ``tag_descriptions``: what the tags of its controllers mean, for the OpenAPI document. The last one of a tag counts.
 
+    ``webhooks``: what jobs of the application send to its users, for the OpenAPI document of the Version.
+
     A subclass may have options of its own: its ``__init__`` ends with ``super().__init__(controllers=..., ...)``.
     """
 
@@ -194,6 +197,7 @@ class Feature:
     client_credentials: ClientCredentials | None = None
     types: Mapping[type, type | Callable[..., type]] = field(default_factory=dict)
     tag_descriptions: Mapping[str, str] = field(default_factory=dict)
+    webhooks: Sequence[Webhook] = ()
     enabled: Callable[[Settings], bool] | None = None
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from restwell.settings import Settings
 from restwell.web._authentication import Authentication
 from restwell.web._declarations import Feature, Part, Version
 from restwell.web._token_endpoint import ClientCredentials
+from restwell.web._webhooks import Webhook
 
 T = TypeVar("T")
 
@@ -51,7 +52,14 @@ def serves_routes(feature: Feature) -> bool:
         or feature.session_cookies
         or feature.client_credentials
         or feature.types
+        or feature.webhooks
     )
+
+
+def webhooks_of(parts: Iterable[Part | Version], version: Version) -> list[Webhook]:
+    """The webhooks of a version, and those of features outside of versions."""
+    common = [part for part in parts if not isinstance(part, Version)]
+    return [each for part in (*common, *version.parts) if isinstance(part, Feature) for each in part.webhooks]
 
 
 def migrations_of(features: Iterable[Feature]) -> dict[str, Path]:

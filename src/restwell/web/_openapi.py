@@ -58,6 +58,7 @@ from restwell.web._request import JSON, body_media_type
 from restwell.web._session_cookies import SAFE_METHODS, CrossSiteRequest
 from restwell.web._token_endpoint import ClientCredentials
 from restwell.web._uploads import MULTIPART
+from restwell.web._webhooks import Webhook, describe_webhooks
 
 CLIENT_CREDENTIALS_SCHEME: Final = "client_credentials"
 
@@ -141,6 +142,7 @@ def openapi_document(
     contact: str = "",
     license_id: str = "",
     tags: Mapping[str, str] = MappingProxyType({}),
+    webhooks: Sequence[Webhook] = (),
 ) -> Schema:
     """Build the document. Without ``url``, the server URL is relative to the document.
 
@@ -150,7 +152,8 @@ def openapi_document(
     """
     endpoints = list(endpoints)
     documented, ids = operations(endpoints), operation_ids(endpoints)
-    schemas = _component_schemas(documented, {each.__name__: declared.__name__ for declared, each in types.items()})
+    names = {each.__name__: declared.__name__ for declared, each in types.items()}
+    schemas = _component_schemas(documented, names, [each.payload for each in webhooks])
     paths: dict[str, Schema] = {}
     schemes: dict[str, Any] = {}
     for endpoint in documented:
@@ -169,7 +172,7 @@ def openapi_document(
         for requirement in operation_object["security"]
         for scheme in requirement
     }
-    end = f"**{' '.join(_end(lifecycle))}**" if lifecycle is not None else ""
+    end = f"**{' '.join(lifecycle.sentences())}**" if lifecycle is not None else ""
     texts = [each for each in (end, description, _INTEGER_NOTE) if each]
     info: Schema = {"title": title, "version": version, "description": "\n\n".join(texts)}
     if contact:
@@ -177,23 +180,28 @@ def openapi_document(
     if license_id:
         info["license"] = {"name": license_id, "identifier": license_id}
     used_tags = dict.fromkeys(tag for endpoint in documented for tag in endpoint.tags)
+    sent = describe_webhooks(webhooks, schemas)
     return {
         "openapi": "3.1.0",
         "info": info,
         "servers": [{"url": url or "/"}],
         "tags": [{"name": tag, **({"description": tags[tag]} if tag in tags else {})} for tag in used_tags],
         "paths": paths,
+        **sent,
         "components": {
-            "schemas": schemas.used_by(paths),
+            "schemas": schemas.used_by({**paths, **sent}),
             "securitySchemes": {name: scheme for name, scheme in schemes.items() if name in used},
         },
     }
 
 
-def _component_schemas(documented: Sequence[Endpoint], names: Mapping[str, str]) -> ComponentSchemas:
+def _component_schemas(
+    documented: Sequence[Endpoint], names: Mapping[str, str], others: Sequence[type]
+) -> ComponentSchemas:
     """The schemas of all types. Raises TypeError that names the route of a type without a schema."""
     try:
-        return ComponentSchemas([kind for endpoint in documented for kind in _schema_types(endpoint)], names)
+        kinds = [kind for endpoint in documented for kind in _schema_types(endpoint)]
+        return ComponentSchemas([*kinds, *others], names)
     except (TypeError, NotImplementedError):
         for each in documented:
             try:
@@ -225,7 +233,7 @@ def _describe(endpoint: Endpoint, schemas: ComponentSchemas, credentials: Client
         sentences.append(f"Rate limit: {rate.count} requests per {rate.seconds} seconds.")
     if endpoint.lifecycle is not None:
         described["deprecated"] = True
-        sentences += _end(endpoint.lifecycle)
+        sentences += endpoint.lifecycle.sentences()
         if endpoint.lifecycle.sunset_at is not None:
             described[SUNSET] = endpoint.lifecycle.sunset_at.isoformat()
     if sentences:
@@ -264,17 +272,6 @@ def _authorization(endpoint: Endpoint, credentials: ClientCredentials | None) ->
         accepts_clients = credentials is not None and required_scopes(endpoint)
         callers = "OAuth clients and API keys" if accepts_clients else "API keys"
         yield f"{callers} require the scope {' and '.join(scopes)}."
-
-
-def _end(lifecycle: Lifecycle) -> Iterator[str]:
-    """Sentences about the end of a version or of an operation."""
-    yield f"Deprecated since {lifecycle.deprecated_at:%Y-%m-%d}."
-    if lifecycle.sunset_at is not None:
-        yield f"Responds with 410 from {lifecycle.sunset_at:%Y-%m-%d}."
-    if lifecycle.successor is not None:
-        yield f"Use {lifecycle.successor}."
-    if lifecycle.guide is not None:
-        yield f"See {lifecycle.guide}."
 
 
 def _responses(endpoint: Endpoint, schemas: ComponentSchemas) -> Schema:
