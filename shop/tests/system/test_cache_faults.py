@@ -6,12 +6,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 
 from fault_proxy import fault_proxy
-from order_load import http_client
+from order_load import empty_database, http_client
 from read_consistency import Connection, History
 from scoreboard import Score
 from servers import (
@@ -87,22 +86,22 @@ async def test_no_read_is_older_than_an_acknowledged_write(
     backend: str, tmp_path: Path, score: Score, request: pytest.FixtureRequest
 ) -> None:
     """With BROKEN=leases the test must find stale reads, which proves that it can fail."""
-    reads = score.size(10_000, 100_000)
+    reads = score.size(4_000, 100_000)
     for broken in ("", "leases"):
         url = f"sqlite:///{tmp_path / f'shop{broken}.db'}"
         settings = environment(url, PAUSES="0.03", BROKEN=broken)
         if backend == "redis":
             server: str = request.getfixturevalue("postgres_server")
             redis: RedisServer = request.getfixturevalue("redis")
-            settings |= {"DATABASE_URL": await fresh_database(server, f"c1{broken}"), "REDIS_URL": redis.url}
+            settings |= {"DATABASE_URL": await empty_database(server, f"c1{broken}"), "REDIS_URL": redis.url}
         prepare(settings)
         folder = tmp_path / f"log{broken}"
         folder.mkdir()
         async with serving(folder, RESTWELL, "serve", cwd=ROOT, **settings) as served:
             history = await create_history(served)
-            await play(history, served.url, 10_000 if broken else reads, seconds=120)
+            await play(history, served.url, 1_000 if broken else reads, seconds=120)
             while broken and not history.stale and history.reads < 100_000:
-                await play(history, served.url, history.reads + 10_000, seconds=120)
+                await play(history, served.url, history.reads + 1_000, seconds=120)
         assert history.failed < history.reads / 100, "more than 1% of requests failed"
         assert history.hits > history.reads / 20, "the cache was not used"
         assert history.writes > history.reads / 1_000
@@ -116,16 +115,6 @@ async def test_no_read_is_older_than_an_acknowledged_write(
             assert history.reads >= reads
 
 
-async def fresh_database(server: str, name: str) -> str:
-    connection = await asyncpg.connect(server)
-    try:
-        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        await connection.execute(f'CREATE DATABASE "{name}"')
-    finally:
-        await connection.close()
-    return f"{server.rpartition('/')[0]}/{name}"
-
-
 @pytest.mark.scoreboard("C3", "500 concurrent reads of an expired key, 3 processes", "1 database load")
 @pytest.mark.parametrize("backend", ["sqlite", "redis"])
 async def test_an_expired_key_is_loaded_once_for_concurrent_readers(
@@ -136,7 +125,7 @@ async def test_an_expired_key_is_loaded_once_for_concurrent_readers(
     if backend == "redis":
         server: str = request.getfixturevalue("postgres_server")
         redis: RedisServer = request.getfixturevalue("redis")
-        settings |= {"DATABASE_URL": await fresh_database(server, "c3"), "REDIS_URL": redis.url}
+        settings |= {"DATABASE_URL": await empty_database(server, "c3"), "REDIS_URL": redis.url}
     prepare(settings)
     async with serving(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served:
         history = await create_history(served)
@@ -165,9 +154,9 @@ async def test_writes_during_a_partition_are_not_read_stale_after_it(
     mode: str, tmp_path: Path, postgres_server: str, redis: RedisServer, score: Score
 ) -> None:
     """Breaks when a writer that cannot reach Redis records nothing in the database."""
-    settings = environment(await fresh_database(postgres_server, "c2"), CACHE=mode, WORKERS="2")
+    settings = environment(await empty_database(postgres_server, "c2"), CACHE=mode, WORKERS="2")
     prepare(settings)
-    seconds = score.size(5, 20)
+    seconds, pause = score.size((5, 0.1), (20, 0.003))
     (tmp_path / "cut_off").mkdir()
     async with fault_proxy(redis.port) as proxy:
         through = f"redis://127.0.0.1:{proxy.port}/0"
@@ -192,7 +181,7 @@ async def test_writes_during_a_partition_are_not_read_stale_after_it(
             await asyncio.gather(
                 partition(),
                 *(history.write_until(done, cut_off.url, 0.1) for _ in range(4)),
-                *(history.read_until(done, one.url, 0.003) for one in (cut_off, connected) for _ in range(8)),
+                *(history.read_until(done, one.url, pause) for one in (cut_off, connected) for _ in range(8)),
             )
     assert history.writes > 20
     assert history.hits > 100
@@ -215,9 +204,9 @@ async def test_the_shop_serves_fresh_reads_while_redis_is_down(
     tmp_path: Path, postgres_server: str, redis: RedisServer, score: Score
 ) -> None:
     """Breaks when the store keeps sending commands to an unavailable Redis: each read waits half a second."""
-    settings = environment(await fresh_database(postgres_server, "r1"), REDIS_URL=redis.url, WORKERS="2")
+    settings = environment(await empty_database(postgres_server, "r1"), REDIS_URL=redis.url, WORKERS="2")
     prepare(settings)
-    outage_seconds = score.size(6, 60)
+    outage_seconds, pause = score.size((6, 0.05), (60, 0.02))
     async with serving(tmp_path, RESTWELL, "serve", cwd=ROOT, **settings) as served:
         history = await create_history(served)
         began = time.monotonic()
@@ -243,7 +232,7 @@ async def test_the_shop_serves_fresh_reads_while_redis_is_down(
         await asyncio.gather(
             faults(),
             *(history.write_until(done, served.url, 0.2) for _ in range(2)),
-            *(history.read_until(done, served.url, 0.02) for _ in range(8)),
+            *(history.read_until(done, served.url, pause) for _ in range(8)),
         )
     requests = history.reads + history.writes + history.failed
     success = 1 - history.failed / requests
@@ -264,7 +253,7 @@ async def test_two_machines_without_redis_read_no_stale_value(tmp_path: Path, po
 
     A worker counts as a machine, too.
     """
-    settings = environment(await fresh_database(postgres_server, "machines"), WORKERS="1")
+    settings = environment(await empty_database(postgres_server, "machines"), WORKERS="1")
     prepare(settings)
     folders = [tmp_path / name for name in ("one", "two", "three")]
     for folder in folders:
@@ -282,7 +271,7 @@ async def test_two_machines_without_redis_read_no_stale_value(tmp_path: Path, po
 
             await asyncio.gather(
                 *(history.write_until(done, served.url, 0.05) for served in (one, two)),
-                *(history.read_until(done, served.url, 0.003) for served in (one, two) for _ in range(4)),
+                *(history.read_until(done, served.url, 0.01) for served in (one, two) for _ in range(4)),
             )
             assert [served.output.count("cache_not_shared") for served in (one, two)] == [1, 1]
             assert "startup_degraded" in two.output

@@ -25,6 +25,7 @@ from servers import (
     RESTWELL,
     RUN,
     SETTINGS,
+    TLS,
     Served,
     assert_nothing_left,
     children_of,
@@ -114,7 +115,7 @@ class Load:
 
     async def _client(self, number: int) -> None:
         limits = httpx.Limits(max_keepalive_connections=number % 2)
-        async with httpx.AsyncClient(base_url=self._url, timeout=20, limits=limits) as client:
+        async with httpx.AsyncClient(base_url=self._url, timeout=20, limits=limits, verify=TLS) as client:
             buyer = ShopClient(client)
             buyer.tokens = self._tokens
             due = time.monotonic() + self._interval * number / CLIENTS

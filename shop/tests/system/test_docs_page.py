@@ -1,7 +1,6 @@
 """The documentation page in a real browser: it loads, authorizes and sends a request without a policy violation."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -14,13 +13,14 @@ from shop.demo import PASSWORD
 SCREENSHOT = ROOT / "var" / "docs-page.png"
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Served]:
-    with serve(tmp_path, "make", "run", cwd=ROOT, DATABASE_URL=f"sqlite:///{tmp_path / 'shop.db'}") as served:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("server")
+    with serve(folder, "make", "run", cwd=ROOT, DATABASE_URL=f"sqlite:///{folder / 'shop.db'}") as served:
         yield served
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     with browser_page() as opened:
         yield opened

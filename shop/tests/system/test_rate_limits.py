@@ -9,12 +9,11 @@ import httpx
 import pytest
 
 from scoreboard import Score
-from servers import RESTWELL, ROOT, redis_server, restwell, serving
+from servers import RESTWELL, ROOT, TLS, redis_server, restwell, serving
 from shop_client import SUPPORT
 
 RATE, SECONDS = 100, 60
 TOO_MANY_REQUESTS = 429
-_TLS = httpx.create_ssl_context()
 
 
 @pytest.mark.scoreboard("L1", "4 processes, 100/min, clock skew", "100 ± 1 admitted; no doubling at a window's edge")
@@ -47,7 +46,7 @@ async def test_a_client_gets_its_rate_and_no_more(
             (folder := tmp_path / str(number)).mkdir()
             served = await stack.enter_async_context(serving(folder, RESTWELL, "serve", cwd=ROOT, **settings))
             # The kernel assigns each connection to one process.
-            clients += [httpx.AsyncClient(base_url=served.url, verify=_TLS) for _ in range(8)]
+            clients += [httpx.AsyncClient(base_url=served.url, verify=TLS) for _ in range(8)]
         admitted, elapsed, began, most = 0, 0.0, time.monotonic(), score.size(4, SECONDS + 10)
         while (passed := time.monotonic() - began) < most:
             admitted += await _flood(clients, path)
