@@ -47,6 +47,7 @@ LAYERS = [  # a module may import those of its own set and above
         "redis",
         "settings_values",
         "signing",
+        "systemd",
     },
     {"settings", "settings_files", "observability", "mail", "tracing"},
     {"database", "migrations", "auth"},

@@ -30,6 +30,7 @@ from restwell._application import App
 from restwell._child_processes import STOP_SECONDS, block_sigterm_during_fork, exit_with_parent, kill_children
 from restwell._folders import checked_writes
 from restwell._project import create_app
+from restwell._systemd import notify
 from restwell.edge._drain import Drain
 from restwell.errors import ConfigurationError
 from restwell.observability._metrics_folder import MetricsFolder
@@ -166,6 +167,7 @@ class _Server(MPServer):
         """
         number = args[0]
         self.is_stopping.value = 1
+        notify("STOPPING=1")
         workers: list[Any] = self.wrks
         for worker in workers:
             worker.terminate()
@@ -228,9 +230,13 @@ class _Server(MPServer):
             worker.kill()
 
     def _kill_hung(self) -> None:
-        """Kill hung workers, also during shutdown, so that they do not delay it."""
+        """Kill hung workers, also during shutdown, so that they do not delay it. Tell systemd when all have started."""
+        is_ready = False
         while True:
             time.sleep(heartbeats.BEAT_SECONDS)
+            if not is_ready and all(self.heartbeats.has_started(worker.inner.pid) for worker in self.wrks):
+                is_ready = True
+                notify("READY=1")
             workers = {worker.inner.pid: worker.inner for worker in (*self.wrks, *self._starting)}
             overdue = self.heartbeats.overdue(workers, self._hung_seconds, time.monotonic())
             hung = [pid for pid in overdue if workers[pid].is_alive()]

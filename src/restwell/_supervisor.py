@@ -20,6 +20,7 @@ import uvloop
 from restwell._application import App
 from restwell._child_processes import block_sigterm_during_fork, exit_with_parent, kill_children
 from restwell._project import create_app
+from restwell._systemd import notify
 from restwell.database import open_database
 from restwell.errors import ConfigurationError, ServiceUnavailable
 from restwell.ids import new_id
@@ -74,6 +75,7 @@ def supervise(options: WorkerOptions, count: int, database_url: str) -> None:
         if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN):  # set by nohup
             signal.signal(number, stop)
     slots = [_Slot(options) for _ in range(count)]
+    notify("READY=1")  # the command has checked the services, and signals are handled
     while not received:
         for slot in slots:
             if slot.process is None and time.monotonic() - slot.started_at >= RESPAWN_SECONDS:
@@ -82,6 +84,7 @@ def supervise(options: WorkerOptions, count: int, database_url: str) -> None:
         for slot in slots:
             if slot.process is not None and slot.process.exitcode is not None:
                 _handle_exit(slot, slot.process.exitcode, database_url)
+    notify("STOPPING=1")
     _stop([slot.process for slot in slots if slot.process is not None], options.drain_seconds)
 
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
-from deploy_tools import OVERLAYS, Resource, one, rendered
+from deploy_tools import OVERLAYS, SECRETS, Resource, constant, one, rendered
 from servers import ROOT, restwell
 from shop.app import create_app
 from shop.settings import ShopSettings
@@ -28,14 +28,6 @@ MARGIN_SECONDS: Final = 10
 WORKLOADS: Final = ("Deployment", "Job")
 INTERNAL: Final = ("/metrics", "/health/*", "/ops*")
 GUIDE: Final = (ROOT / "docs/kubernetes.md").read_text()
-SECRETS: Final = {
-    "DATABASE_URL": "postgresql://shop:hunter2@postgres/shop?sslmode=verify-full&sslrootcert=system",
-    "JWT_SECRET": "Wq3rT8-kZp0_bN5vXy7LmC2sHd9JfG4aQe6uRi1oPt",
-    "SMTP_URL": "smtps://shop:hunter2@mail.example.com",
-    "PAYMENTS_URL": "https://key@api.stripe.com",
-    "REDIS_URL": "rediss://:hunter2@redis:6379/0",
-    "JOBS_URL": "rediss://:hunter2@redis:6379/0",
-}
 
 
 def pods(overlay: str) -> dict[str, Resource]:
@@ -107,13 +99,6 @@ def test_a_pod_has_the_time_that_its_process_takes_to_stop(tmp_path: Path) -> No
     (drain,) = re.findall(r"--drain-seconds=(\d+)", " ".join(worker["containers"][0]["command"]))
     stops = int(drain) + constant("_supervisor.py", "KILL_SECONDS")
     assert pre_stop(worker) + stops + MARGIN_SECONDS <= worker["terminationGracePeriodSeconds"]
-
-
-def constant(module: str, name: str) -> float:
-    """The value of a private constant of the kit."""
-    source = (ROOT / "src/restwell" / module).read_text()
-    (value,) = re.findall(rf"^{name}: Final = ([\d.]+)$", source, re.MULTILINE)
-    return float(value)
 
 
 def pre_stop(pod: Resource) -> int:

@@ -1,5 +1,6 @@
 """The files of deploy/, and the tools that read them, which `make deploy-check` installs."""
 
+import re
 import subprocess
 import sys
 from functools import cache
@@ -13,6 +14,15 @@ from servers import ROOT
 DEPLOY: Final = ROOT / "deploy"
 OVERLAYS: Final = sorted(path.name for path in (DEPLOY / "kubernetes/overlays").iterdir())
 Resource = dict[str, Any]
+SECRETS: Final = {
+    "DATABASE_URL": "postgresql://shop:hunter2@postgres/shop?sslmode=verify-full&sslrootcert=system",
+    "JWT_SECRET": "Wq3rT8-kZp0_bN5vXy7LmC2sHd9JfG4aQe6uRi1oPt",
+    "SMTP_URL": "smtps://shop:hunter2@mail.example.com",
+    "PAYMENTS_URL": "https://key@api.stripe.com",
+    "REDIS_URL": "rediss://:hunter2@redis:6379/0",
+    "JOBS_URL": "rediss://:hunter2@redis:6379/0",
+}
+"""Values of the settings that are secrets."""
 
 
 def tool(name: str, *arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -33,3 +43,10 @@ def one(overlay: str, kind: str, name: str = "") -> Resource:
     """The only resource of an overlay of that kind, and with that name if there is one."""
     (found,) = (each for each in rendered(overlay) if each["kind"] == kind and name in {"", each["metadata"]["name"]})
     return found
+
+
+def constant(module: str, name: str) -> float:
+    """The value of a private constant of the kit."""
+    source = (ROOT / "src/restwell" / module).read_text()
+    (value,) = re.findall(rf"^{name}: Final = ([\d.]+)$", source, re.MULTILINE)
+    return float(value)
