@@ -210,7 +210,7 @@ async def test_the_newest_sampled_request_of_a_bucket_is_its_exemplar_over_all_w
 
 @pytest.mark.integration
 def test_two_workers_count_together(tmp_path: Path) -> None:
-    """Breaks when a worker reports its own requests only, and when histograms are not merged."""
+    """Fails if a worker does not add the files of the others in ``_generate``: it then reports about half of the 40."""
     environment = {
         "RESTWELL_APP": "tiny.app:project",
         "PYTHONPATH": os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")]),

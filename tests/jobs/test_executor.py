@@ -49,6 +49,23 @@ async def test_a_failed_job_is_retried_and_every_error_is_stored(harness: JobsHa
     assert "sample_jobs.py" in failures[0].traceback
 
 
+async def test_the_log_line_of_a_failure_has_no_secret_argument(harness: JobsHarness) -> None:
+    """Fails if the message or the traceback is logged as it was raised, or only names like passwords are secrets."""
+
+    secrets = {"code": "code-4711", "password": "hunter22"}
+    await harness.enqueue(sample_jobs.send_code, address="a@shop.example", **secrets)
+    with capture_logs() as lines:
+        async with harness.worker():
+            assert await harness.wait_until_finished() == ["dead"]
+    (line,) = [each for each in lines if each["event"] == "job_failed"]
+    assert (line["log_level"], line["error"]) == (
+        "error",
+        "ValueError: a@shop.example refused [redacted] and [redacted]",
+    )
+    assert "KeyError: '[redacted]'" in line["exception"]
+    assert [secret for secret in secrets.values() if secret in str(lines)] == []
+
+
 async def test_a_permanent_failure_ends_the_job_without_a_retry(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.fail_permanently)
     async with harness.worker():

@@ -1,12 +1,16 @@
 """Metrics of several workers, aggregated by the worker that serves the scrape."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from restwell.database import Migrations, open_database
 from restwell.observability import _metrics as metrics_module
@@ -65,6 +69,33 @@ async def test_an_unwritable_metrics_folder_stops_no_worker(tmp_path: Path) -> N
     one = worker(tmp_path / "gone", 5)
     await one.start()
     assert value(await scrape(one), "orders_total", kind="retail") == 5
+    await one.close()
+
+
+class Broken(Collector):
+    def collect(self) -> Iterator[Metric]:
+        yield Metric("half", "Half of its metrics.", "gauge")
+        raise RuntimeError("the collector of an application")
+
+
+async def test_a_collector_that_raises_is_logged_once_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails if an exception of a collector ends the task that publishes, or makes each scrape a 500."""
+    monkeypatch.setattr(metrics_module, "PUBLISH_SECONDS", 0.01)
+    one, other = worker(tmp_path, 5), worker(tmp_path, 1)
+    broken = Broken()
+    with capture_logs() as lines:
+        await one.start()
+        one.registry.register(broken)
+        late = Counter("late", "Counted after the failure.", registry=one.registry)
+        assert value(await scrape(one), "late_total") == 0
+        late.inc()
+        async with asyncio.timeout(30):
+            while ("late_total", frozenset()) not in (found := await scrape(other)) or value(found, "late_total") != 1:
+                await asyncio.sleep(0.01)
+    assert [(line["event"], line["collector"]) for line in lines] == [("collector_failed", "Broken")]
+    one.registry.unregister(broken)
     await one.close()
 
 

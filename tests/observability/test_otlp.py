@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from otlp_receiver import receiving
+from restwell.observability import _otlp as module
 from restwell.observability._otlp import OtlpSender
 from restwell.observability._recent_requests import Ended, EndedJob, EndedRequest
 from restwell.observability._trace import Trace, current, http_span, new_ids, span
@@ -119,7 +120,42 @@ def test_a_job_an_unknown_method_and_a_cancelled_request_have_their_names(tmp_pa
     assert (cancelled["attributes"]["error.type"], cancelled["status"]) == ("cancelled", ERROR)
 
 
-@pytest.mark.parametrize(("status", "reason"), [(401, "401"), (400, "400")])
+def test_a_value_that_protobuf_does_not_have_is_sent_as_text(tmp_path: Path) -> None:
+    """Fails if the encoder raises: one attribute, or one path of a client, would cost a batch of traces."""
+    trace = Trace(*new_ids())
+    values: dict[str, Any] = {"whole": 7, "part": 0.5, "flag": True, "large": 2**70, "list": [1], "odd": "\ud800"}
+    trace.add("work", "internal", 0.0, 1.0, None, trace.span_id, attributes=values)
+    with receiving(tmp_path) as receiver:
+        assert sender(receiver.url).send([request(trace)]) is None
+        (sent,) = [each["attributes"] for each in receiver.spans if each["name"] == "work"]
+    assert sent == {"whole": 7, "part": 0.5, "flag": True, "large": str(2**70), "list": "[1]", "odd": "'\\ud800'"}
+
+
+def test_a_collector_that_is_busy_for_a_moment_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails if a 503 is final: each restart of a collector would lose the batches of its moment."""
+    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.5)
+    with receiving(tmp_path, status=503) as receiver:
+        assert "503" in str(sender(receiver.url).send([request(Trace(*new_ids()))]))
+        assert len(receiver.requests) > 1
+    with receiving(tmp_path / "refused", status=400) as receiver:
+        assert "400" in str(sender(receiver.url).send([request(Trace(*new_ids()))]))
+        assert len(receiver.requests) == 1
+
+
+def test_a_retry_after_that_is_too_long_and_the_end_of_the_process_end_the_repetition(tmp_path: Path) -> None:
+    """Fails if the process waits for a collector that asks for an hour."""
+    with receiving(tmp_path, status=429, retry_after="3600") as receiver:
+        assert "429" in str(sender(receiver.url).send([request(Trace(*new_ids()))]))
+        assert len(receiver.requests) == 1
+    with receiving(tmp_path / "closed", status=503) as receiver:
+        one = sender(receiver.url)
+        one._closing.set()
+        assert "503" in str(one.send([request(Trace(*new_ids()))]))
+        assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "reason"), [(401, "401"), (400, "400"), (307, "307")])
 def test_the_reason_of_a_refusal_is_known(tmp_path: Path, status: int, reason: str) -> None:
     """Breaks when only the failure is reported: a wrong key looks like a network that is down."""
     with receiving(tmp_path, status=status) as receiver:
@@ -128,7 +164,7 @@ def test_the_reason_of_a_refusal_is_known(tmp_path: Path, status: int, reason: s
 
 def test_a_dead_collector_and_a_trace_that_cannot_be_encoded_raise_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     one = sender(f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setattr(one._exporter._client, "_timeout", 0.2)
+    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.2)
     assert one.send([request(Trace(*new_ids()))]) is not None
     assert "ValueError" in str(one.send([request(Trace("no hexadecimal", "x"))]))
     one.close()

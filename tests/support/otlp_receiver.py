@@ -1,4 +1,4 @@
-"""A receiver of OTLP over HTTP, in a process of its own: ``python otlp_receiver.py PORT FILE STATUS SECONDS``.
+"""A receiver of OTLP over HTTP in a process: ``python otlp_receiver.py PORT FILE STATUS SECONDS RETRY_AFTER``.
 
 It appends a line of JSON to the file for each request: path, headers, resource and spans. It responds with the status,
 after so many seconds.
@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from servers import free_port, listens, wait_until
 
 
-def main(port: str, file: str, status: str, seconds: str) -> None:
+def main(port: str, file: str, status: str, seconds: str, retry_after: str) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:  # the name that the server calls
             body = self.rfile.read(int(self.headers["content-length"]))
@@ -33,6 +33,8 @@ def main(port: str, file: str, status: str, seconds: str) -> None:
                 out.write(json.dumps(line) + "\n")
             self.send_response(int(status))
             self.send_header("content-length", "0")
+            if retry_after:
+                self.send_header("retry-after", retry_after)
             self.end_headers()
 
         def log_message(self, *_: object) -> None: ...
@@ -86,9 +88,10 @@ class Receiver:
 
 
 @contextmanager
-def receiving(folder: Path, *, status: int = 200, seconds: float = 0.0) -> Iterator[Receiver]:
+def receiving(folder: Path, *, status: int = 200, seconds: float = 0.0, retry_after: str = "") -> Iterator[Receiver]:
+    folder.mkdir(exist_ok=True)
     port, file = free_port(), folder / "received.jsonl"
-    command = [sys.executable, __file__, str(port), str(file), str(status), str(seconds)]
+    command = [sys.executable, __file__, str(port), str(file), str(status), str(seconds), retry_after]
     process = subprocess.Popen(command, cwd=Path(__file__).parent)
     try:
         wait_until(lambda: listens(port), process)

@@ -58,6 +58,14 @@ async def fail_permanently(_context: JobContext) -> None:
     raise PermanentFailure("the address does not exist")
 
 
+@job(max_attempts=1, secret_arguments=["code"])
+async def send_code(_context: JobContext, address: str, code: str, password: str) -> None:
+    try:
+        dict[str, str]()[code]
+    except KeyError as error:
+        raise ValueError(f"{address} refused {code} and {password}") from error
+
+
 @job(timeout_seconds=0.2, max_attempts=1)
 async def hang(_context: JobContext) -> None:
     await asyncio.sleep(60)
@@ -155,6 +163,7 @@ ALL: list[Job[..., Any]] = [
     note_once,
     fail,
     fail_permanently,
+    send_code,
     hang,
     sleep,
     block_event_loop,

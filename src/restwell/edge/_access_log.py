@@ -1,6 +1,5 @@
 """The access log: one line per request, with level error for a 5xx and for a request without a response."""
 
-import time
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -56,7 +55,7 @@ class AccessLog(Hook):
             scope["path"],
             scope.get("path_template"),
             status,
-            int((time.perf_counter() - context.started_at) * 1e6) / 1e3,
+            int((context.ended_at - context.started_at) * 1e6) / 1e3,
             context.user_id,
             client[0] if client else None,
             context.request_id,

@@ -46,6 +46,7 @@ class RequestContext(Struct, eq=False):
     headers: dict[bytes, bytes]
     method: str
     started_at: float
+    ended_at: float = 0.0
     request_id: str = ""
     route: Route | None = None
     path_parameters: Mapping[str, Any] = _NO_PARAMETERS

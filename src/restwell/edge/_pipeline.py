@@ -85,6 +85,7 @@ class Edge:
                 context.body_bytes = len(body)
                 await send({"type": "http.response.body", "body": body})
         finally:
+            context.ended_at = time.perf_counter()
             for after in self._after[position]:
                 after(context)
 

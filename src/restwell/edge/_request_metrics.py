@@ -7,7 +7,6 @@ other routes: a failing or slow probe is what one looks for.
 import time
 from bisect import bisect_left
 from collections.abc import Iterator
-from time import perf_counter
 from typing import Final
 
 from prometheus_client.metrics_core import Metric
@@ -63,7 +62,7 @@ class RequestMetrics(Hook, Collector):
         self._active[method if method in self._active else OTHER_METHOD] += 1
 
     def after(self, context: RequestContext) -> None:
-        seconds = perf_counter() - context.started_at
+        seconds = context.ended_at - context.started_at
         route, method = context.route, context.method
         if method not in self._active:
             method = OTHER_METHOD

@@ -5,7 +5,6 @@ Log lines of the request, also of tasks that it starts, have the ids of the trac
 
 import time
 from collections.abc import Collection, Iterable
-from time import perf_counter
 from typing import Final
 
 from restwell.edge._context import Hook, RequestContext
@@ -37,8 +36,7 @@ class Tracing(Hook):
         trace = context.trace
         if trace is None:  # ``admit`` failed
             return
-        ended = perf_counter()
-        if self._recorder.end(trace, ended - context.started_at, context.status):
+        if self._recorder.end(trace, context.ended_at - context.started_at, context.status):
             scope = context.scope
             if scope["path"] in self._exempt_paths:
                 return
@@ -47,7 +45,7 @@ class Tracing(Hook):
                 EndedRequest(
                     trace,
                     context.started_at,
-                    ended,
+                    context.ended_at,
                     time.time(),
                     context.method,
                     scope.get("path_template"),

@@ -19,6 +19,7 @@ from restwell.jobs._context import JobContext, LeaseLost
 from restwell.jobs._job import UnknownJob, call_function, signature
 from restwell.jobs._processes import Processes
 from restwell.jobs._queue import Jobs
+from restwell.jobs._redaction import Secrets
 from restwell.jobs._rows import ClaimedJob
 from restwell.jobs._store import JobStore
 from restwell.jobs._tables import JobState
@@ -195,8 +196,15 @@ class JobExecutor:
         except ServiceUnavailable as unavailable:  # the lease expires, and the job is retried
             log.warning("job_failure_not_recorded", cause=repr(unavailable))
             return "failed"
+        secrets = Secrets()
+        secrets.document(claimed.arguments, self._jobs.registered[claimed.name].secret_arguments)
         log_failure = log.error if state == JobState.DEAD else log.warning
-        log_failure("job_failed", state=state or "lost", error=f"{type(error).__name__}: {error}", exc_info=error)
+        log_failure(
+            "job_failed",
+            state=state or "lost",
+            error=secrets.text(f"{type(error).__name__}: {error}"),
+            exception=secrets.text(stack),
+        )
         return "lost" if state is None else "dead" if state == JobState.DEAD else "failed"
 
     def _log_attempt(self, claimed: ClaimedJob, outcome: str, seconds: float, trace: Trace) -> None:

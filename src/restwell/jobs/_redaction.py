@@ -20,38 +20,28 @@ _SECRET_NAME: Final = re.compile(
 )
 
 
-class Redaction:
+class Secrets:
     """The secrets of one job: the arguments that it declares, and every field whose name looks like a secret.
 
-    Their values are also removed from errors, tracebacks and the result.
+    ``document`` collects them, and ``text`` removes them, also from errors and tracebacks.
     """
 
-    def __init__(self, record: JobRecord, secret_arguments: Collection[str]) -> None:
+    def __init__(self) -> None:
         self._values: set[str] = set()
-        arguments = self._without_secrets(record.arguments, secret_arguments)
-        result = None if record.result is None else self._without_secrets(record.result)
-        self.record = msgspec.structs.replace(
-            record,
-            arguments=self.text(arguments),
-            result=None if result is None else self.text(result),
-            unique_key=None if record.unique_key is None else self.text(record.unique_key),
-        )
+
+    def document(self, stored: str, secret_arguments: Collection[str] = ()) -> str:
+        """The JSON document without its secrets."""
+        try:
+            decoded = msgspec.json.decode(stored)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return msgspec.json.encode(UNREADABLE).decode()
+        return msgspec.json.encode(self._walk(decoded, secret_arguments)).decode()
 
     def text(self, text: str) -> str:
         """The text without the values of the secrets."""
         for value in sorted(self._values, key=len, reverse=True):
             text = text.replace(value, REDACTED)
         return text
-
-    def failure(self, failure: FailedAttempt) -> FailedAttempt:
-        return msgspec.structs.replace(failure, error=self.text(failure.error), traceback=self.text(failure.traceback))
-
-    def _without_secrets(self, stored: str, secret_arguments: Collection[str] = ()) -> str:
-        try:
-            decoded = msgspec.json.decode(stored)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return msgspec.json.encode(UNREADABLE).decode()
-        return msgspec.json.encode(self._walk(decoded, secret_arguments)).decode()
 
     def _walk(self, value: Any, secret_arguments: Collection[str] = ()) -> Any:
         if isinstance(value, list):
@@ -77,3 +67,22 @@ class Redaction:
             self._values.add(msgspec.json.encode(text)[1:-1].decode())
             self._values.add(repr(text)[1:-1])
         return REDACTED
+
+
+class Redaction:
+    """A job without its secrets. Their values are also removed from errors, tracebacks and the result."""
+
+    def __init__(self, record: JobRecord, secret_arguments: Collection[str]) -> None:
+        secrets = Secrets()
+        arguments = secrets.document(record.arguments, secret_arguments)
+        result = None if record.result is None else secrets.document(record.result)
+        self.text = secrets.text
+        self.record = msgspec.structs.replace(
+            record,
+            arguments=self.text(arguments),
+            result=None if result is None else self.text(result),
+            unique_key=None if record.unique_key is None else self.text(record.unique_key),
+        )
+
+    def failure(self, failure: FailedAttempt) -> FailedAttempt:
+        return msgspec.structs.replace(failure, error=self.text(failure.error), traceback=self.text(failure.traceback))

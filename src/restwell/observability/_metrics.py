@@ -33,7 +33,7 @@ class Metrics:
     """The ``registry`` of one worker, and the metrics of all workers that share ``folder``."""
 
     def __init__(self, folder: Path | None) -> None:
-        self.registry = CollectorRegistry()
+        self.registry: CollectorRegistry = _Registry()
         self.reports = ProcessReports()
         self._folder = MetricsFolder(folder) if folder is not None else None
         self._publishing: asyncio.Task[None] | None = None
@@ -88,15 +88,43 @@ class Metrics:
             await self._publish(folder)
 
     async def _publish(self, folder: MetricsFolder) -> None:
-        """Publish to the folder. An error is logged, and retried with the next publication."""
+        """Publish to the folder. An error is logged once, and retried with the next publication."""
         try:
             await asyncio.to_thread(folder.publish, _families(self.registry.collect()), self.reports.own())
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  # publishing goes on
             if not self._publish_failed:
-                log.warning("metrics_publish_failed", reason=str(error))
+                log.warning("metrics_publish_failed", reason=repr(error))
             self._publish_failed = True
         else:
             self._publish_failed = False
+
+
+class _Registry(CollectorRegistry):
+    """Leaves out a collector that raises, and logs that once for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._collectors: list[Collector] = []
+        self._failed: list[Collector] = []
+
+    def register(self, collector: Collector) -> None:
+        super().register(collector)
+        self._collectors.append(collector)
+
+    def unregister(self, collector: Collector) -> None:
+        super().unregister(collector)
+        self._collectors.remove(collector)
+
+    def collect(self) -> Iterator[Metric]:
+        for collector in list(self._collectors):
+            try:
+                found = list(collector.collect())
+            except Exception:  # the other metrics are published all the same
+                if collector not in self._failed:
+                    self._failed.append(collector)
+                    log.exception("collector_failed", collector=type(collector).__qualname__)
+            else:
+                yield from found
 
 
 def _generate(families: list[Family], folder: MetricsFolder | None, *, openmetrics: bool) -> bytes:

@@ -1,11 +1,12 @@
-"""Sends traces with OpenTelemetry's exporter: OTLP over HTTP, in protobuf. Imported only if an endpoint is configured.
+"""Sends traces: OTLP over HTTP, in protobuf. Imported only if an endpoint is configured.
 
 The names of attributes follow the semantic conventions of OpenTelemetry. Nothing of a request is sent but its method,
 path, route and status: no query, no header, no body, no user.
 """
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import Any, Final
 from uuid import uuid4
 
@@ -15,25 +16,26 @@ from restwell.observability._trace import Kind, Span
 from restwell.observability._trace_recorder import FIRST_ERROR_STATUS
 
 with needs_extra("otel", "OTEL_EXPORTER_OTLP_ENDPOINT"):
-    from opentelemetry.exporter.otlp.proto.http import trace_exporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.trace.export import SpanExportResult
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
-    from opentelemetry.trace.span import TraceState
+    import httpx
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+    from opentelemetry.proto.trace.v1 import trace_pb2 as otlp
 
 TIMEOUT_SECONDS: Final = 5.0
 """The limit of one batch, with its repetitions."""
+FIRST_PAUSE_SECONDS: Final = 0.5
+RETRYABLE: Final = frozenset({429, 502, 503, 504})
+"""OTLP/HTTP, Failures: a client repeats these, and a connection that failed."""
 FIRST_CLIENT_ERROR: Final = 400
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
-_KINDS: Final[Mapping[Kind, SpanKind]] = {
-    "query": SpanKind.CLIENT,
-    "http": SpanKind.CLIENT,
-    "enqueue": SpanKind.PRODUCER,
+_KINDS: Final[Mapping[Kind, int]] = {
+    "query": otlp.Span.SPAN_KIND_CLIENT,
+    "http": otlp.Span.SPAN_KIND_CLIENT,
+    "enqueue": otlp.Span.SPAN_KIND_PRODUCER,
 }
-_SCOPE: Final = InstrumentationScope("restwell")
-_SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+_FAILED: Final = otlp.Status(code=otlp.Status.STATUS_CODE_ERROR)
+_LOCAL_PARENT: Final = otlp.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+_REMOTE_PARENT: Final = _LOCAL_PARENT | otlp.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 
 
 class OtlpSender:
@@ -47,115 +49,143 @@ class OtlpSender:
         *,
         database: str,
     ) -> None:
-        self._exporter = trace_exporter.OTLPSpanExporter(endpoint=url, headers=dict(headers), timeout=TIMEOUT_SECONDS)
-        logging.getLogger(trace_exporter.__name__).addFilter(_failure)
+        self._url = url
+        self._http = httpx.Client(headers={**headers, "content-type": "application/x-protobuf"})
+        self._closing = threading.Event()
         self._describe = resource
-        self._resource: Resource | None = None
+        self._resource: list[KeyValue] | None = None
         self._database = database
+        self._query_attributes: dict[tuple[str, str | None], list[KeyValue]] = {}
 
     def send(self, traces: Sequence[Ended]) -> str | None:
-        if self._resource is None:
-            self._resource = Resource.create({"service.instance.id": str(uuid4()), **self._describe()})
-        _failure.message = "unknown"
         try:
-            spans = [span for each in traces for span in self.spans_of(each, self._resource)]
-            accepted = self._exporter.export(spans) is SpanExportResult.SUCCESS
+            return self._post(self._encode(traces))
         except Exception as error:  # noqa: BLE001  # the thread continues
             return repr(error)
-        return None if accepted else _failure.message
 
     def close(self) -> None:
-        self._exporter.shutdown()  # type: ignore[no-untyped-call]  # untyped in the SDK
+        self._closing.set()
+        self._http.close()
 
-    def spans_of(self, ended: Ended, resource: Resource) -> Iterator[ReadableSpan]:
-        trace = ended.trace
-        trace_id, own_id = int(trace.trace_id, 16), int(trace.span_id, 16)
-        state = TraceState.from_header([trace.tracestate]) if trace.tracestate else TraceState()
-        offset = ended.ended_at - ended.ended
+    def _post(self, body: bytes) -> str | None:
+        ends, pause = monotonic() + TIMEOUT_SECONDS, FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                response = self._http.post(self._url, content=body, timeout=max(ends - monotonic(), 0.001))
+            except httpx.TransportError as error:
+                reason, wait = repr(error), pause
+            else:
+                if response.is_success:
+                    return None
+                reason, asked = f"{response.status_code} {response.reason_phrase}", response.headers.get("retry-after")
+                if response.status_code not in RETRYABLE:
+                    return reason
+                wait = int(asked) if asked is not None and asked.isdecimal() else pause
+            if monotonic() + wait >= ends or self._closing.wait(wait):
+                return reason
+            pause *= 2
 
-        def span(
-            name: str,
-            span_id: int,
-            parent: SpanContext | None,
-            times: tuple[float, float],
-            kind: SpanKind,
-            attributes: Mapping[str, Any],
-        ) -> ReadableSpan:
-            error = attributes.get("error.type")
-            return ReadableSpan(
-                name,
-                context=SpanContext(trace_id, span_id, is_remote=False, trace_flags=_SAMPLED, trace_state=state),
-                parent=parent,
-                resource=resource,
-                attributes={key: value for key, value in attributes.items() if value is not None},
+    def _encode(self, traces: Sequence[Ended]) -> bytes:
+        if self._resource is None:
+            identity = {"service.instance.id": str(uuid4()), "telemetry.sdk.language": "python"}
+            self._resource = _key_values({**identity, "telemetry.sdk.name": "restwell", **self._describe()})
+        request = ExportTraceServiceRequest()
+        found = request.resource_spans.add(resource={"attributes": self._resource})
+        add = found.scope_spans.add(scope={"name": "restwell"}).spans.add
+        for ended in traces:
+            trace = ended.trace
+            trace_id = bytes.fromhex(trace.trace_id)
+            offset = ended.ended_at - ended.ended
+            name, kind, attributes = _root(ended)
+            add(
+                trace_id=trace_id,
+                span_id=bytes.fromhex(trace.span_id),
+                parent_span_id=bytes.fromhex(trace.parent_id),
+                trace_state=trace.tracestate,
+                name=name,
                 kind=kind,
-                status=Status(StatusCode.ERROR) if error is not None else Status(StatusCode.UNSET),
-                start_time=int((times[0] + offset) * 1e9),
-                end_time=int((times[1] + offset) * 1e9),
-                instrumentation_scope=_SCOPE,
+                start_time_unix_nano=int((ended.began + offset) * 1e9),
+                end_time_unix_nano=int((ended.ended + offset) * 1e9),
+                attributes=_key_values(attributes),
+                status=_FAILED if attributes["error.type"] is not None else None,
+                flags=_REMOTE_PARENT if trace.parent_id else _LOCAL_PARENT,
             )
+            for number, span in enumerate(list(trace.spans), int(trace.span_id, 16) + 1):
+                name, span_kind, began, end, _, parent_id, span_id, _ = span
+                has_failed, key_values = self._attributes(span)
+                add(
+                    trace_id=trace_id,
+                    span_id=bytes.fromhex(span_id) if span_id else (number % 2**64 or 1).to_bytes(8, "big"),
+                    parent_span_id=bytes.fromhex(parent_id),
+                    trace_state=trace.tracestate,
+                    name=name,
+                    kind=_KINDS.get(span_kind, otlp.Span.SPAN_KIND_INTERNAL),
+                    start_time_unix_nano=int((began + offset) * 1e9),
+                    end_time_unix_nano=int((end + offset) * 1e9),
+                    attributes=key_values,
+                    status=_FAILED if has_failed else None,
+                    flags=_LOCAL_PARENT,
+                )
+        body: bytes = request.SerializeToString()
+        return body
 
-        caller = None
-        if trace.parent_id:
-            caller = SpanContext(trace_id, int(trace.parent_id, 16), is_remote=True, trace_flags=_SAMPLED)
-        name, kind, attributes = _root(ended)
-        yield span(name, own_id, caller, (ended.began, ended.ended), kind, attributes)
-        for number, each in enumerate(list(trace.spans), 1):
-            _, _, began, end, _, parent_id, span_id, _ = each
-            parent = SpanContext(trace_id, int(parent_id, 16), is_remote=False, trace_flags=_SAMPLED)
-            yield span(
-                each[0],
-                int(span_id, 16) if span_id else (own_id + number) % 2**64 or 1,
-                parent,
-                (began, end),
-                _KINDS.get(each[1], SpanKind.INTERNAL),
-                self._attributes(each),
-            )
-
-    def _attributes(self, span: Span) -> dict[str, Any]:
+    def _attributes(self, span: Span) -> tuple[bool, list[KeyValue]]:
+        """Whether the span has failed, and its attributes. Those of a query are built once."""
         name, kind, _, _, error, _, _, given = span
-        own = given or {}
-        if kind == "query":
-            return {"db.system.name": self._database, "db.query.summary": name, "error.type": error}
-        if kind == "cache":
-            return {"restwell.cache.outcome": own.get("outcome"), "error.type": error}
-        if kind == "http":
-            status = own.get("status")
-            return {
-                "http.request.method": own.get("method"),
-                "server.address": own.get("host"),
-                "server.port": own.get("port"),
-                "http.response.status_code": status,
-                "error.type": error or (str(status) if status is not None and status >= FIRST_CLIENT_ERROR else None),
-            }
-        if kind == "enqueue":
-            job_id = own.get("job_id")
-            return {
-                "messaging.system": "restwell",
-                "messaging.operation.type": "send",
-                "messaging.operation.name": "enqueue",
-                "messaging.destination.name": own.get("queue"),
-                "messaging.message.id": str(job_id) if job_id is not None else None,
-                "messaging.batch.message_count": own.get("count"),
-                "error.type": error,
-            }
-        return {**own, "error.type": error}
+        if kind != "query":
+            attributes = _described(kind, given or {}, error)
+            return attributes["error.type"] is not None, _key_values(attributes)
+        found = self._query_attributes.get((name, error))
+        if found is None:
+            attributes = {"db.system.name": self._database, "db.query.summary": name, "error.type": error}
+            found = self._query_attributes[name, error] = _key_values(attributes)
+        return error is not None, found
 
 
-class _LastMessage(logging.Filter):
-    """Takes the log lines of the exporter, one or more for each batch that fails. The last one says why."""
-
-    message = ""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        self.message = record.getMessage()
-        return False
+def _key_values(attributes: Mapping[str, Any]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=_value(value)) for key, value in attributes.items() if value is not None]
 
 
-_failure: Final = _LastMessage()
+def _value(value: Any) -> AnyValue:
+    try:
+        if isinstance(value, str):
+            return AnyValue(string_value=value)
+        if isinstance(value, bool):
+            return AnyValue(bool_value=value)
+        if isinstance(value, int):
+            return AnyValue(int_value=value)
+        return AnyValue(double_value=value)
+    except (TypeError, ValueError):  # another type, more than 64 bits, or a text that is not valid Unicode
+        return AnyValue(string_value=ascii(value))
 
 
-def _root(ended: Ended) -> tuple[str, SpanKind, dict[str, Any]]:
+def _described(kind: Kind, own: Mapping[str, Any], error: str | None) -> dict[str, Any]:
+    if kind == "cache":
+        return {"restwell.cache.outcome": own.get("outcome"), "error.type": error}
+    if kind == "http":
+        status = own.get("status")
+        return {
+            "http.request.method": own.get("method"),
+            "server.address": own.get("host"),
+            "server.port": own.get("port"),
+            "http.response.status_code": status,
+            "error.type": error or (str(status) if status is not None and status >= FIRST_CLIENT_ERROR else None),
+        }
+    if kind == "enqueue":
+        job_id = own.get("job_id")
+        return {
+            "messaging.system": "restwell",
+            "messaging.operation.type": "send",
+            "messaging.operation.name": "enqueue",
+            "messaging.destination.name": own.get("queue"),
+            "messaging.message.id": str(job_id) if job_id is not None else None,
+            "messaging.batch.message_count": own.get("count"),
+            "error.type": error,
+        }
+    return {**own, "error.type": error}
+
+
+def _root(ended: Ended) -> tuple[str, int, dict[str, Any]]:
     trace = ended.trace
     common = {
         "restwell.request_id": trace.request_id,
@@ -168,7 +198,7 @@ def _root(ended: Ended) -> tuple[str, SpanKind, dict[str, Any]]:
         failed = ended.status >= FIRST_ERROR_STATUS or not ended.status
         return (
             f"{method} {ended.route}" if ended.route is not None else method,
-            SpanKind.SERVER,
+            otlp.Span.SPAN_KIND_SERVER,
             {
                 "http.request.method": ended.method if is_known else "_OTHER",
                 "http.request.method_original": None if is_known else ended.method[:32],
@@ -183,7 +213,7 @@ def _root(ended: Ended) -> tuple[str, SpanKind, dict[str, Any]]:
     if isinstance(ended, EndedJob):
         return (
             f"job {ended.name}",
-            SpanKind.CONSUMER,
+            otlp.Span.SPAN_KIND_CONSUMER,
             {
                 "messaging.system": "restwell",
                 "messaging.operation.type": "process",

@@ -1,7 +1,7 @@
 """The trace of a request or a job: its ids, and a tuple for each thing that took time.
 
-Nothing else happens while the request runs. Spans of OpenTelemetry are built afterwards, in another thread, for the few
-requests that are exported (``_trace_export.py``). The ids follow W3C Trace Context, level 1.
+Nothing else happens while the request runs. Spans of OpenTelemetry are encoded afterwards, in another thread, for the
+few requests that are exported (``_trace_export.py``). The ids follow W3C Trace Context, level 1.
 """
 
 import os
@@ -29,15 +29,17 @@ Span = tuple[str, Kind, float, float, str | None, str, str, dict[str, Any] | Non
 The own id is empty if no other span and no other process refers to it.
 """
 
-_HEX: Final = b"0123456789abcdef"
-_DASH: Final = ord("-")
-_LENGTH: Final = 55
+_SHAPE: Final = bytes.maketrans(
+    bytes(range(256)),
+    bytes(ord("0") if byte in b"0123456789abcdef" else byte if byte == ord("-") else 0 for byte in range(256)),
+)
+"""Each hexadecimal digit becomes a zero, a dash stays, and any other byte is invalid."""
+_VALID: Final = b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00"
+_LENGTH: Final = len(_VALID)
 """Of a traceparent of version 00. Later versions may have more fields."""
-_INVALID_VERSION: Final = b"ff-"
-_VERSION_0: Final = b"00-"
 _NO_TRACE_ID: Final = "0" * 32
 _NO_SPAN_ID: Final = "0" * 16
-_SAMPLED_DIGITS: Final = b"13579bdf"
+_SAMPLED_DIGITS: Final = "13579bdf"
 _BATCH: Final = 64
 _random: Final = random.Random()  # noqa: S311  # no secrets; apart from ``random.seed`` of the application
 _new_ids: Final[list[tuple[str, str]]] = []
@@ -100,9 +102,9 @@ class Trace(Struct, eq=False):
         Nothing else of the trace may run meanwhile.
         """
         ended = perf_counter()
-        inner = self.spans[first:]
-        if not inner and error is None and ended - began < FAST_SECONDS:
+        if ended - began < FAST_SECONDS and error is None and len(self.spans) == first:
             return
+        inner = self.spans[first:]
         span_id = new_span_id()
         self.spans[first:] = [(*span[:5], span_id, *span[6:]) if span[5] == self.span_id else span for span in inner]
         self.add(name, kind, began, ended, error, self.span_id, span_id)
@@ -114,44 +116,38 @@ current: Final[ContextVar[tuple[Trace, str] | None]] = ContextVar("trace", defau
 
 def new_ids() -> tuple[str, str]:
     """A random trace id and span id."""
-    try:
-        return _new_ids.pop()
-    except IndexError:
-        text = _random.randbytes(_BATCH * 24).hex()
-        _new_ids.extend((text[at : at + 32], text[at + 32 : at + 48]) for at in range(0, len(text), 48))
-        return _new_ids.pop()
+    if not _new_ids:
+        _new_ids.extend(zip(_random_ids(16), _random_ids(8), strict=True))
+    return _new_ids.pop()
 
 
 def new_span_id() -> str:
-    try:
-        return _new_span_ids.pop()
-    except IndexError:
-        text = _random.randbytes(_BATCH * 8).hex()
-        _new_span_ids.extend(text[at : at + 16] for at in range(0, len(text), 16))
-        return _new_span_ids.pop()
+    if not _new_span_ids:
+        _new_span_ids.extend(_random_ids(8))
+    return _new_span_ids.pop()
+
+
+def _random_ids(size: int) -> list[str]:
+    return _random.randbytes(_BATCH * size).hex(" ", size).split()
 
 
 def is_chosen(rate: float) -> bool:
     """Whether this one of all requests is sampled. Independent of the ids, which a client may choose."""
-    return rate > 0 and _random.random() < rate
+    return _random.random() < rate
 
 
 def parse_traceparent(sent: bytes) -> tuple[str, str, bool] | None:
     """The trace id, the span id and whether the caller sampled it; None if it is invalid (W3C Trace Context 3.2.2)."""
     known = sent[:_LENGTH]
-    if (
-        len(known) < _LENGTH or known.translate(None, _HEX) != b"---"
-    ):  # a regular expression takes several times as long
-        return None
-    if not known[2] == known[35] == known[52] == _DASH or known.startswith(_INVALID_VERSION):
-        return None
-    if len(sent) > _LENGTH and (known.startswith(_VERSION_0) or sent[_LENGTH] != _DASH):
+    if known.translate(_SHAPE) != _VALID:  # a regular expression takes twice as long
         return None
     text = known.decode("ascii")
-    trace_id, span_id = text[3:35], text[36:52]
-    if trace_id == _NO_TRACE_ID or span_id == _NO_SPAN_ID:
+    trace_id, span_id, version = text[3:35], text[36:52], text[:2]
+    if trace_id == _NO_TRACE_ID or span_id == _NO_SPAN_ID or version == "ff":
         return None
-    return trace_id, span_id, known[54] in _SAMPLED_DIGITS
+    if len(sent) > _LENGTH and (version == "00" or sent[_LENGTH] != ord("-")):
+        return None
+    return trace_id, span_id, text[54] in _SAMPLED_DIGITS
 
 
 def traceparent() -> str | None:

@@ -41,7 +41,7 @@ class TraceRecorder(Collector):
     ) -> None:
         self.recent = RecentRequests()
         self._sample_rate = sample_rate if export is not None else 0.0
-        self._trusts_caller = trusts_caller
+        self._trusts_caller = trusts_caller and export is not None
         self._slow_seconds = slow_seconds if export is not None else math.inf
         self._export = export
         self._dropped_spans = 0
@@ -51,7 +51,7 @@ class TraceRecorder(Collector):
 
     def start(self, request_id: str) -> Trace:
         trace_id, span_id = new_ids()
-        return Trace(trace_id, span_id, "", is_chosen(self._sample_rate), request_id)
+        return Trace(trace_id, span_id, "", self._sample_rate > 0 and is_chosen(self._sample_rate), request_id)
 
     def start_below(self, caller: bytes, tracestate: bytes | None, request_id: str) -> Trace:
         """The trace of a request with the header traceparent ``caller``. A new one if that is invalid."""
@@ -59,12 +59,12 @@ class TraceRecorder(Collector):
         if parsed is None:
             return self.start(request_id)
         trace_id, parent_id, sampled = parsed
-        if not self._trusts_caller or self._export is None:
-            sampled = is_chosen(self._sample_rate)
-        state = ""
+        if not self._trusts_caller:
+            sampled = self._sample_rate > 0 and is_chosen(self._sample_rate)
+        trace = Trace(trace_id, new_span_id(), parent_id, sampled, request_id)
         if tracestate is not None and len(tracestate) <= MAX_TRACESTATE_CHARS:
-            state = tracestate.decode("latin-1")
-        return Trace(trace_id, new_span_id(), parent_id, sampled, request_id, state)
+            trace.tracestate = tracestate.decode("latin-1")
+        return trace
 
     def start_job(self, traceparent: str | None, request_id: str | None) -> Trace:
         """The trace of an attempt of a job, which continues the one that has enqueued it and is sampled with it."""
