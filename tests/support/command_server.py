@@ -1,7 +1,7 @@
 """Runs ``restwell`` commands, each in a process forked from this one, which has imported everything.
 
-Standard input is a socket. A message is a command as JSON (arguments, folder, environment, and whether file writes
-fail) with four file descriptors: for the report, and the standard input, output and error of the command.
+Standard input is a socket. A message is a command as JSON (module, arguments, folder, environment, and whether file
+writes fail) with four file descriptors: for the report, and the standard input, output and error of the command.
 The report has two numbers: the id of the process, which leads a session, and at the end its exit code.
 """
 
@@ -17,8 +17,6 @@ import tempfile
 from contextlib import suppress
 from typing import Any
 
-import restwell.__main__
-import restwell._cli  # which __main__ imports last
 from commands import NUMBER
 
 LONGEST = 2**20
@@ -81,7 +79,7 @@ def run(case: dict[str, Any], outputs: tuple[int, ...]) -> None:
         tempfile.tempdir = None
         if case["full"]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # Python ignores the signal
-        restwell.__main__.main()
+        importlib.import_module(case["module"]).main()
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)

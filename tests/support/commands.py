@@ -89,12 +89,14 @@ class CommandServer:
         outputs: tuple[int, int, int],
         *,
         full: bool = False,
+        module: str = "restwell.__main__",
     ) -> Forked:
-        """Start a command with exactly this environment, and these standard streams.
+        """Start ``main`` of the module with exactly this environment, and these standard streams.
 
         With ``full``, every file write fails, as on a full disk.
         """
         case = {"arguments": arguments, "folder": str(folder), "environment": environment, "full": full}
+        case["module"] = module
         case["nohup"] = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         read, write = os.pipe()
         socket.send_fds(self._requests, [json.dumps(case).encode()], [write, *outputs])
@@ -109,10 +111,13 @@ class CommandServer:
         *,
         stdin: str = "",
         full: bool = False,
+        module: str = "restwell.__main__",
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, and return its exit code and output."""
         (theirs_in, ours_in), (ours_out, theirs_out), (ours_err, theirs_err) = os.pipe(), os.pipe(), os.pipe()
-        command = self.fork(arguments, folder, environment, (theirs_in, theirs_out, theirs_err), full=full)
+        command = self.fork(
+            arguments, folder, environment, (theirs_in, theirs_out, theirs_err), full=full, module=module
+        )
         for descriptor in (theirs_in, theirs_out, theirs_err):
             os.close(descriptor)
         os.write(ours_in, stdin.encode())

@@ -7,19 +7,20 @@ Each docstring lists the faults.
 import asyncio
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+import commands
 import sample_jobs
-from jobs_app import audit, enqueue_and_die
+from jobs_app import audit
 from jobs_app.app import CRONS
 from jobs_app.audit import enqueue_slow_effects, environment
 from jobs_app.broken import VARIABLE, break_on_purpose
@@ -30,10 +31,14 @@ from servers import NEEDS, ROOT, descendants_of, redis_program, redis_server, re
 
 PARALLEL_CRASHES: Final = 4
 """The number of concurrent crashes."""
+DATABASES: Final = ["sqlite", "postgresql"]
+COMBINATIONS: Final = [*DATABASES, "postgresql-redis", "postgresql-rabbitmq"]
+without_brokers: Final = pytest.mark.parametrize("combination", Score.size(DATABASES, COMBINATIONS), indirect=True)
+"""Faults of the database and of the workers: a broker only wakes a worker, so it takes part in full runs."""
 FAKETIME: Final = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "postgresql-redis", "postgresql-rabbitmq"])
+@pytest.fixture(params=COMBINATIONS)
 def combination(request: pytest.FixtureRequest) -> str:
     """The database and the broker, if any."""
     name: str = request.param
@@ -101,6 +106,7 @@ async def test_the_jobs_of_a_lost_machine_are_resumed_j1(harness: JobsHarness, t
     assert seconds <= 35
 
 
+@without_brokers
 @pytest.mark.scoreboard(
     "J2",
     "poison jobs (`os._exit`, the kernel's out-of-memory kill)",
@@ -177,11 +183,12 @@ async def test_no_rolled_back_job_runs_and_no_committed_job_is_lost_j3(
 
 
 async def _enqueue_and_die(harness: JobsHarness, number: int) -> None:
-    program = [sys.executable, enqueue_and_die.__file__, harness.url, harness.broker_url or "", str(number)]
-    crash = await asyncio.create_subprocess_exec(*program, env={**os.environ, **environment(harness)})
-    assert await crash.wait() == 0
+    arguments, settings = (harness.url, harness.broker_url or "", str(number)), {**os.environ, **environment(harness)}
+    run = partial(commands.shared().run, arguments, ROOT, settings, module="jobs_app.enqueue_and_die")
+    (await asyncio.to_thread(run)).check_returncode()
 
 
+@without_brokers
 @pytest.mark.scoreboard("J4", "SIGSTOP a worker past its lease, then resume", "0 stale completions accepted")
 async def test_a_suspended_worker_cannot_complete_a_reclaimed_job_j4(
     harness: JobsHarness, tmp_path: Path, score: Score
@@ -209,6 +216,7 @@ async def test_a_suspended_worker_cannot_complete_a_reclaimed_job_j4(
     score.note(f"{4 * rounds} jobs of {rounds} workers: 0 stale completions")
 
 
+@without_brokers
 @pytest.mark.scoreboard("J5", "unknown task, corrupt payload x1,000", "all dead-lettered; throughput >= 95%")
 async def test_a_job_that_cannot_run_is_dead_and_delays_no_other_j5(
     harness: JobsHarness, tmp_path: Path, score: Score
@@ -296,6 +304,7 @@ async def test_a_broker_that_is_down_loses_no_job_j6(
     assert errors == 0
 
 
+@without_brokers
 @pytest.mark.scoreboard("J7", "3 schedulers, kills, 1 h clock skew, 200 ticks", "each tick exactly once")
 async def test_each_scheduled_time_enqueues_one_job_j7(harness: JobsHarness, tmp_path: Path, score: Score) -> None:
     """BROKEN=no-cron-check: two schedulers enqueue the job of one scheduled time.

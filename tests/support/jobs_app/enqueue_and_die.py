@@ -22,14 +22,14 @@ class ExitAfterCommit(TransactionHook):
     def outcome_unknown(self) -> None: ...
 
 
-async def main(url: str, broker_url: str | None, number: int) -> None:
+def main() -> None:
+    asyncio.run(_enqueue(sys.argv[1], sys.argv[2] or None, int(sys.argv[3])))
+
+
+async def _enqueue(url: str, broker_url: str | None, number: int) -> None:
     async with open_database(url, 1) as database:
         jobs = Jobs(database, open_notifier(database, url, broker_url, "jobs_app"))
         jobs.register([sample_jobs.slow_effect])
         async with database.transaction() as tx:
             tx.hooks.append(ExitAfterCommit())
             await jobs.enqueue(tx, sample_jobs.slow_effect, number=number, seconds=0.0)
-
-
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2] or None, int(sys.argv[3])))
