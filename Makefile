@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run clients test test-kit test-shop test-installed test-litestar-next test-quick .venv/.servers coverage scoreboard bench deploy-check smoke check format api lock clean
+.PHONY: help run clients test test-kit test-shop test-installed test-litestar-next test-quick .venv/.servers coverage scoreboard bench deploy-check dist smoke check format api lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ endif
 deploy-check: .venv/.deploy ## Check the files of deploy/ and of the pipelines with the tools that read them (CRDS=file: custom resources too)
 	@cd shop && ../$(BIN)/pytest --quiet --no-header tests/deploy $(ARGS)
 
+dist: .venv/.dev ## Build the wheel and the source archive of the kit into dist/
+	@rm -rf dist && $(BIN)/uv build --quiet --no-build-isolation --out-dir dist
+
 smoke: ## Check that the shop at URL= answers a read from its database
 	@curl --fail --silent --show-error --max-time 10 --retry 5 --retry-delay 2 --retry-all-errors --output /dev/null "$(URL)/v2/products?limit=1"
 
@@ -109,7 +112,7 @@ lock: .venv/.dev ## Resolve what pyproject.toml asks for into requirements/ (ARG
 LOCK := --quiet --universal --no-emit-package restwell --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 clean: ## Remove the environment and everything made
-	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .coverage*
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .coverage*
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "restwell needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
