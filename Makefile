@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run clients test test-kit test-shop test-installed test-litestar-next test-quick .venv/.servers coverage scoreboard bench deploy-check dist smoke check format api lock clean
+.PHONY: help run clients image test test-kit test-shop test-installed test-litestar-next test-quick .venv/.servers coverage scoreboard bench deploy-check dist smoke check format api lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ clients: .venv/.servers ## Generate clients of the shop with the usual generator
 	@build/clients/bin/python -m pip --quiet --no-input install --require-hashes --no-deps -r requirements/clients.txt
 	@cd build/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@cd shop && ../$(BIN)/pytest --quiet --no-header tests/clients $(ARGS)
+
+image: .venv/.servers ## Build the image of the shop with docker or podman, and run it: build/image has its SBOM (TAG=, ARGS="-k worker" for some tests)
+	@deploy/image.sh $(ARGS)
 
 test-quick: .venv/.dev ## Run the tests that need no server and no other process, both suites at the same time
 	@shop=$$(mktemp) && trap 'rm -f "$$shop"' EXIT; \
@@ -107,8 +110,10 @@ lock: .venv/.dev ## Resolve what pyproject.toml asks for into requirements/ (ARG
 	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --extra dev --group build $(LOCK) $(ARGS) -o requirements/run.txt
 	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --all-extras --group build --group dev --group shop/pyproject.toml:dev $(LOCK) $(ARGS) -o requirements/dev.txt
 	@$(BIN)/uv pip compile --group deploy --constraint requirements/dev.txt $(LOCK) $(ARGS) -o requirements/deploy.txt
+	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml $(IMAGE_EXTRAS) --constraint requirements/dev.txt $(LOCK) $(ARGS) -o requirements/image.txt
 	@$(BIN)/uv pip compile --group clients $(LOCK) $(ARGS) -o requirements/clients.txt
 
+IMAGE_EXTRAS := $(addprefix --extra ,auth docs mail ops otel postgresql rabbitmq redis)
 LOCK := --quiet --universal --no-emit-package restwell --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 clean: ## Remove the environment and everything made

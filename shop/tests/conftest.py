@@ -21,7 +21,7 @@ from shop.settings import PaymentsSettings, ShopSettings
 from shop_client import ShopClient
 
 pytest_plugins = ["shared_fixtures"]
-collect_ignore = ["clients", "deploy"]  # make clients, make deploy-check
+collect_ignore = ["clients", "deploy", "image"]  # make clients, make deploy-check, make image
 
 SECRET = "a secret for tests, which is long enough to be one"
 commands.PRELOADED.append("shop.app")  # what most commands import
