@@ -33,7 +33,7 @@ class Deployment:
     def __init__(self, folder: Path, **settings: str) -> None:
         (folder / "secrets").mkdir()
         (folder / "data").mkdir()
-        os.chown(folder / "data", USER, USER)
+        (folder / "data").chmod(0o777)  # the user of the image has no name here
         self._mounts = [f"-v{folder}/data:/data", f"-v{folder}/secrets:/run/secrets:ro"]
         self.secrets = folder / "secrets"
         self.settings = settings
