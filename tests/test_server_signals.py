@@ -9,8 +9,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from granian.server.mp import MPServer
 
 from environments import IMMEDIATE_SECONDS, assert_ignores_user_signals, migrated, wait_for_exit
+from restwell._server import _Server
 from servers import (
     RESTWELL,
     Served,
@@ -53,6 +55,20 @@ async def test_a_server_finishes_its_requests_after_a_stop_signal(
         served.process.send_signal(number)
         assert await response == 200
         assert await wait_for_exit(served.process, 20) == 0
+
+
+def test_a_worker_that_is_killed_right_before_the_stop_signal_does_not_change_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Fails if ``_Server`` leaves it to Granian, which ends with 1 if a worker has not been replaced yet."""
+    not_replaced: list[list[int]] = []
+    monkeypatch.setattr(MPServer, "shutdown", lambda server, _: not_replaced.append(list(server.interrupt_children)))
+    server = _Server("none:app", hung_seconds=1.0)
+    server.interrupt_children.append(0)
+    server.shutdown()
+    server.interrupt_signal = True
+    server.shutdown()
+    assert not_replaced == [[0], []]
 
 
 @pytest.mark.parametrize(("command", "number"), [("serve", signal.SIGTERM), ("dev", signal.SIGINT)])

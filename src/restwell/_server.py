@@ -176,6 +176,12 @@ class _Server(MPServer):
         self._signals.add(number)
         super().signal_handler_interrupt(*args, **kwargs)  # type: ignore[no-untyped-call]  # untyped in Granian
 
+    def shutdown(self, exit_code: int = 0) -> None:
+        """End with 0 after a signal, even if a worker was killed in the same moment: it is not replaced any more."""
+        if self.interrupt_signal:
+            self.interrupt_children.clear()
+        super().shutdown(exit_code)  # type: ignore[no-untyped-call]  # untyped in Granian
+
     def _respawn_workers(self, workers: list[int], spawn_target: Any, target_loader: Any, delay: float = 0) -> None:
         """Replace crashed workers, or all of them after SIGHUP.
 

@@ -180,9 +180,9 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-async def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The prepared template databases that ``database_url`` copies."""
-    return {"sqlite": str(tmp_path_factory.mktemp("template") / "template.db")}
+async def templates() -> dict[tuple[str, Prepare], str]:
+    """The template databases that ``database_url`` copies: a file or a name for each backend and ``prepare``."""
+    return {}
 
 
 @pytest.fixture
@@ -198,22 +198,28 @@ async def empty_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest
 
 @pytest.fixture
 async def database_url(
-    backend: str, tmp_path: Path, templates: dict[str, str], prepare: Prepare, request: pytest.FixtureRequest
+    backend: str,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    templates: dict[tuple[str, Prepare], str],
+    prepare: Prepare,
+    request: pytest.FixtureRequest,
 ) -> AsyncIterator[str]:
     """The URL of a new database that ``prepare`` filled."""
+    template = templates.get((backend, prepare))
     if backend == "sqlite":
-        template = Path(templates["sqlite"])
-        if not template.exists():
+        if template is None:
+            template = templates[backend, prepare] = str(tmp_path_factory.mktemp("template") / "template.db")
             await _fill(f"sqlite:///{template}", prepare)
         shutil.copy(template, tmp_path / "test.db")
         yield f"sqlite:///{tmp_path / 'test.db'}"
         return
     server: str = request.getfixturevalue("postgres_server")
-    if "postgresql" not in templates:
-        await _run(server, 'CREATE DATABASE "template"')
-        await _fill(_named(server, "template"), prepare)
-        templates["postgresql"] = "template"
-    async with _postgres_database(server, "template") as url:
+    if template is None:
+        template = templates[backend, prepare] = f"template_{len(templates)}"
+        await _run(server, f'CREATE DATABASE "{template}"')
+        await _fill(_named(server, template), prepare)
+    async with _postgres_database(server, template) as url:
         yield url
 
 

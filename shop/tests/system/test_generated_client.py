@@ -145,7 +145,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder after the commands of docs/clients.md, with its code. Fails if the code has no strict types."""
     folder, text = tmp_path_factory.mktemp("page"), (ROOT / "docs/clients.md").read_text()
     commands = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)[0]
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
     tools = Path(RESTWELL).parent
     environment = {**os.environ, "RESTWELL_APP": "shop.app:shop", "PATH": f"{tools}:{os.environ['PATH']}"}
     subprocess.run(["bash", "-e", "-c", commands], cwd=folder, env=environment, check=True)
