@@ -8,7 +8,7 @@ from typing import Final
 import httpx
 import pytest
 
-from servers import RESTWELL, Served, restwell, serve
+from servers import RESTWELL, Served, restwell, serve, wait_until
 from tiny.environment import tiny_environment
 
 pytestmark = pytest.mark.integration
@@ -69,7 +69,7 @@ def test_every_worker_responds_410_from_the_second_of_the_sunset(served: Served,
         with httpx.Client(base_url=served.url, headers={"connection": "close"}) as client:  # one connection a request
             return [client.get(path) for _ in range(40)]
 
-    assert len({each.json() for each in responses("/v1/worker")}) == 2
+    wait_until(lambda: len({each.json() for each in responses("/v1/worker")}) == 2)
     assert [each.status_code for each in responses("/v1/cached")] == [200] * 40
     (tmp_path / "clock").write_text(str(SUNSET))
     for path in ("/v1/worker", "/v1/cached", "/v1/nothing"):

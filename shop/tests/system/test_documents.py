@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,17 @@ def test_every_command_in_the_documents_is_run_by_a_test() -> None:
                 assert set(block.splitlines()) <= TESTED_BY.keys(), f"{document}: {block}"
     for place in TESTED_BY.values():
         assert (ROOT / place).exists()
+
+
+def test_the_guide_to_scaling_has_the_figures_of_the_simulation() -> None:
+    done = subprocess.run(
+        [sys.executable, "autoscale.py"], cwd=ROOT / "bench", capture_output=True, text=True, check=True
+    )
+    figures = re.findall(r"^ *(\w.*?) {2,}(\d+) +([\d.]+) +40$", done.stdout, re.MULTILINE)
+    assert len(figures) == 7
+    text = (ROOT / "docs/scaling.md").read_text()
+    for setup, seconds, percent in figures:
+        assert f"| {setup} | {seconds} s | {percent}% |" in text
 
 
 def test_make_help_lists_every_target() -> None:
