@@ -42,6 +42,7 @@ class RabbitServer:
             "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
             "RABBITMQ_LOG_BASE": str(self.folder),
             "RABBITMQ_LOGS": str(self.folder / "log"),
+            "ERL_CRASH_DUMP": str(self.folder / "crash"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
             "RABBITMQ_CONF_ENV_FILE": str(self.folder / "none"),
