@@ -83,7 +83,7 @@ class AmqpNotifier(BackgroundNotifier):
                 self._consumer.mark_down(ConnectionError("the connection was closed"))
         except _CONNECTION_ERRORS as error:
             self._consumer.mark_down(error)
-            await asyncio.sleep(deadline - time.monotonic())
+            await asyncio.sleep(min(RECONNECT_SECONDS, deadline - time.monotonic()))
 
     async def _consume(self, queues: Sequence[str]) -> None:
         channel = await self._consumer.channel()
