@@ -48,10 +48,10 @@ clients: .venv/.servers ## Generate clients of the shop with the usual generator
 image: .venv/.servers ## Build the image of the shop with docker or podman, and run it: build/image has its SBOM (TAG=, ARGS="-k worker" for some tests)
 	@deploy/image.sh $(ARGS)
 
-test-quick: .venv/.dev ## Run the tests that need no server and no other process, both suites at the same time
+test-quick: .venv/.dev ## Run the tests that need no server and no other process and take no seconds, both suites at the same time
 	@shop=$$(mktemp) && trap 'rm -f "$$shop"' EXIT; \
-	(cd shop && exec ../$(BIN)/pytest -m unit $(PARALLEL) --quiet --no-header $(ARGS)) >"$$shop" 2>&1 & \
-	$(BIN)/pytest -m unit $(PARALLEL) --quiet --no-header $(ARGS); kit=$$?; \
+	(cd shop && exec ../$(BIN)/pytest -m "unit and not slow" $(PARALLEL) --quiet --no-header $(ARGS)) >"$$shop" 2>&1 & \
+	$(BIN)/pytest -m "unit and not slow" $(PARALLEL) --quiet --no-header $(ARGS); kit=$$?; \
 	wait $$!; status=$$?; cat "$$shop"; exit $$((kit + status))
 
 PARALLEL := --numprocesses=auto --dist=worksteal

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from both_ways import Sent, assert_same_responses, hostile_requests, through_litestar
 from restwell import App, Restwell
 from restwell.database import Migrations, open_database
@@ -61,6 +63,7 @@ async def both(settings: Settings, folder: Path, **options: Any) -> tuple[App, A
     return apps[0], apps[1]
 
 
+@pytest.mark.slow
 async def test_every_route_responds_the_same_through_litestar(tiny_settings: Settings, tmp_path: Path) -> None:
     """Breaks without ``_restore_path``: the Location of what a request creates is relative to another path."""
     direct, hosted = await both(tiny_settings, tmp_path)

@@ -29,6 +29,7 @@ async def tokens(settings: ShopSettings) -> list[str]:
     return [each.tokens["access_token"] for each in signed_in]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sqlite"])
 async def test_every_route_responds_the_same_through_litestar(
     settings: ShopSettings, tmp_path: Path, tokens: list[str]

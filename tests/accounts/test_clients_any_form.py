@@ -92,6 +92,7 @@ def test_no_urlencoded_form_causes_a_5xx(server: InProcess, machine: Machine, sc
     fuzz(score, from_choices(lambda choose: sent_form_of(choose, machine), size=32), send)
 
 
+@pytest.mark.slow
 @pytest.mark.scoreboard("T1", "any client of the token endpoint", MARK, backend="SQLite")
 def test_no_client_credentials_cause_a_5xx(server: InProcess, score: Score) -> None:
     def ask(given: tuple[bytes, bytes]) -> str:

@@ -48,6 +48,7 @@ async def test_a_wrong_password_and_an_unknown_user_get_the_same_response(anyone
     assert bodies[0] == bodies[1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("production_cost")
 async def test_a_wrong_password_and_an_unknown_user_cost_the_same_cpu_time(anyone: ApiClient) -> None:
     """Fails if verify() returns early for an unknown user, which costs a tenth of the time.

@@ -85,6 +85,7 @@ def is_default(part: Json, key: str) -> bool:
     return (key, part[key]) in [("minLength", 0), ("servers", [{"url": "/"}])] or (part is ACCOUNTS and key == "tags")
 
 
+@pytest.mark.slow
 def test_nothing_can_be_removed_unseen() -> None:
     """Each key of the document, at random. Breaks when one more keyword is accepted without being compared."""
     new: Json = msgspec.json.decode(msgspec.json.encode(ACCOUNTS))

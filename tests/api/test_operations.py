@@ -42,6 +42,7 @@ def changes_of(old: Json, new: Json) -> list[Change]:
     return compare_documents(old, new, NOW)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_each_kind_of_mutant_has_its_class(name: str) -> None:
     """Breaks when a rule of requests is used for responses, or when a keyword, a status or a scheme is not compared."""

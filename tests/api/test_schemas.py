@@ -126,6 +126,7 @@ def valid(schema: Json, components: Json, value: Any) -> bool:
     return bool(validator.is_valid(value))
 
 
+@pytest.mark.slow
 @given(data=st.data(), pair=schema_pairs())
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_was_valid_stays_valid_if_every_change_is_safe(data: st.DataObject, pair: SchemaPair) -> None:
@@ -144,6 +145,7 @@ def test_what_was_valid_stays_valid_if_every_change_is_safe(data: st.DataObject,
                 assert not valid(*narrow, value) or valid(*wide, value), f"{direction} {value!r} of {changes}"
 
 
+@pytest.mark.slow
 @given(pair=scalar_pairs())
 @settings(max_examples=4 * EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_each_value_near_a_limit_stays_valid_if_every_change_is_safe(pair: tuple[Json, Json]) -> None:

@@ -142,6 +142,7 @@ async def test_a_request_is_cancelled_when_its_client_disconnects(
     assert [(line["event"], line["status"]) for line in logged] == [("request", 499)]
 
 
+@pytest.mark.slow
 async def test_watching_for_a_disconnect_loses_no_part_of_request_or_response(slow: Slow) -> None:
     """Breaks when the watch consumes a part of the body."""
     response = await talk(slow, "GET", "/slow/late", (0.2, body(b"x", more=True)), (0.2, body(b"y")))

@@ -36,6 +36,7 @@ async def test_a_lost_lease_cancels_its_running_job(harness: JobsHarness) -> Non
     assert await harness.notes() == ["began in attempt 1"]
 
 
+@pytest.mark.slow
 async def test_leases_are_extended_while_the_event_loop_is_blocked(harness: JobsHarness) -> None:
     """Breaks if the heartbeat runs in the event loop of the worker."""
     lease: dict[str, Any] = {"heartbeat_seconds": 0.2, "lease_seconds": 2.0}

@@ -119,6 +119,7 @@ async def test_concurrent_transactions_with_one_unique_key_enqueue_one_job(harne
     assert await harness.states() == ["ready"]
 
 
+@pytest.mark.slow
 async def test_a_job_is_dead_after_its_last_attempt_and_retry_resets_the_attempts(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.fail)
     async with harness.worker():

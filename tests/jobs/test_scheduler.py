@@ -4,6 +4,7 @@ import asyncio
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from structlog.testing import capture_logs
 
 import sample_jobs
@@ -12,6 +13,7 @@ from restwell.jobs import _queries as queries
 from restwell.jobs._store import JobStore
 
 
+@pytest.mark.slow
 async def test_several_schedulers_enqueue_one_job_for_each_scheduled_time(harness: JobsHarness) -> None:
     """Breaks without the compare-and-set of the cron run."""
     harness.known = [sample_jobs.every_second]

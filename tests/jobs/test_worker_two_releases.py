@@ -100,6 +100,7 @@ async def test_a_worker_of_the_new_release_runs_or_parks_jobs_of_the_old_release
     assert await harness.notes() == ["a in en"]
 
 
+@pytest.mark.slow
 async def test_workers_of_both_releases_run_side_by_side_and_lose_no_job(harness: JobsHarness) -> None:
     """Breaks if parked jobs become ready for any worker: the old one claims them each second and extends their 24 h."""
     async with harness.database.transaction() as tx:

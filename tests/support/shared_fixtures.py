@@ -53,6 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("failure_report")
     for kind, meaning in KINDS.items():
         config.addinivalue_line("markers", f"{kind}: {meaning}")
+    config.addinivalue_line("markers", "slow: a unit test that takes seconds; make test-quick leaves it out")
     # Rich takes most of a second for a traceback, and blocks the event loop meanwhile.
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
@@ -61,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Twice the number of cores, because many tests wait; ``make test-quick`` runs two suites at the same time."""
-    for_each_core = 1 if config.option.markexpr == "unit" else 2
+    for_each_core = 1 if "unit" in config.option.markexpr else 2
     return min(for_each_core * (os.cpu_count() or 1), 8)
 
 

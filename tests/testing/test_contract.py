@@ -36,6 +36,7 @@ def planted(folder: Path, bug: str = "") -> App:
     return app
 
 
+@pytest.mark.slow
 @pytest.mark.scoreboard("A7", "generated requests to accounts", MARK, backend="SQLite")
 def test_no_generated_request_breaks_the_contract_of_accounts(
     accounts: App, tmp_path: Path, provider: OpenIdProvider, score: Score
@@ -54,6 +55,7 @@ def test_no_generated_request_breaks_the_contract_of_accounts(
     assert_most_succeed(accounts, report, score)
 
 
+@pytest.mark.slow
 @pytest.mark.scoreboard("A7", "20 planted bugs", "each found within 120 s", backend="SQLite")
 def test_planted_bugs_are_found(tmp_path: Path, score: Score) -> None:
     missed, seconds = [], []
@@ -74,6 +76,7 @@ def test_planted_bugs_are_found(tmp_path: Path, score: Score) -> None:
     assert max(seconds) < 120
 
 
+@pytest.mark.slow
 def test_an_application_without_bugs_has_no_faults_and_the_same_seed_the_same_requests(tmp_path: Path) -> None:
     reports = []
     for name in ("one", "two"):

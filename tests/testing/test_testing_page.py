@@ -24,6 +24,7 @@ def blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / "docs/testing.md").read_text(), re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     """Breaks if the page uses a name that does not exist, or a route that answers otherwise."""
     code, _ = blocks()
@@ -50,6 +51,7 @@ def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     assert (done.returncode, "3 passed" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", ["", "crash"])
 def test_the_contract_test_of_the_page_finds_a_bug(bug: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks if the page calls ``contract_tests`` with arguments that it does not have."""

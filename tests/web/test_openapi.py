@@ -10,8 +10,6 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from restwell import Restwell
 from restwell.auth import Actor
-from restwell.database import DatabaseBusy
-from restwell.errors import ErrorFormat, NotFound
 from restwell.pages import Page
 from restwell.settings import Settings
 from restwell.web import (
@@ -230,35 +228,6 @@ def test_every_operation_has_an_id_of_its_own() -> None:
         "/v1/other/{number}/end": "get_v1_other_by_number_end",
         "/v2/plain": "read",
     }
-
-
-def test_the_body_of_an_error_lists_the_codes_of_its_operation_and_status() -> None:
-    """Breaks if the codes are only examples. One component has all errors; a format without codes is left as it is."""
-
-    class Failing(Controller):
-        path = "/failing"
-
-        @get(raises=[NotFound, DatabaseBusy])
-        async def fail(self) -> Whole:
-            """Fail."""
-            raise NotImplementedError
-
-    def error_body(status: str, document: dict[str, Any]) -> Any:
-        (content,) = document["paths"]["/v1/failing"]["get"]["responses"][status]["content"].values()
-        return content["schema"]
-
-    document = document_of(Failing)
-    schema = error_body("404", document)
-    assert schema == {"$ref": "#/components/schemas/Problem", "properties": {"code": {"enum": ["not_found"]}}}
-    assert error_body("503", document)["properties"]["code"]["enum"][0] == "database_busy"
-    problem = {"type": "about:blank", "title": "", "status": 404, "detail": "", "request_id": "", "code": "not_found"}
-    validator = Draft202012Validator({**schema, "components": document["components"]})
-    assert validator.is_valid(problem)
-    assert not validator.is_valid({**problem, "code": "gone"})
-    for value, kind in (("gone", str), ({"error": "gone"}, dict), ({"error": "x"}, Whole)):
-        own = ErrorFormat("application/json", lambda *_, value=value: value, kind)
-        other = Restwell(Settings(), name="things").app([Version("/v1", [Failing])], errors=own).openapi
-        assert "properties" not in error_body("404", other)
 
 
 def test_the_document_names_contact_license_and_the_meaning_of_tags() -> None:

@@ -19,6 +19,7 @@ JSON = (b"content-type", b"application/json")
 WEBHOOK_SECRET = "whsec_of_the_shop_for_tests"
 
 
+@pytest.mark.slow
 @pytest.mark.scoreboard("T1", "any event and signature of a payment gateway", MARK, backend="SQLite")
 def test_no_webhook_event_or_signature_causes_a_5xx(server: InProcess, score: Score) -> None:
     """Breaks when signatures are compared as strings: one that is not ASCII, with a recent time, is a 500."""

@@ -95,6 +95,7 @@ def shop_journeys(app: App, version: str) -> list[Journey]:
     return [orders, images, reports]
 
 
+@pytest.mark.slow
 @pytest.mark.scoreboard(
     "A7", "generated requests to the shop", f">= 10,000 requests, 20 seeds; {MARK}", backend="SQLite"
 )

@@ -64,10 +64,10 @@ def closed(document: Schema) -> Schema:
 
 
 def _used(part: Any, schemas: Schema) -> set[str]:
-    used, pending = set[str](), set(refs_in(part))
+    used, pending = set[str](), refs_in(part)
     while pending:
         used |= pending
-        pending = {ref for name in pending for ref in refs_in(schemas[name])} - used
+        pending = refs_in([schemas[name] for name in pending]) - used
     return used
 
 

@@ -18,6 +18,7 @@ MAX_MODEL_VALUES: Final = 10_000
 _MESSAGES: Final = {"missing": "required", "extra_forbidden": "unknown field"}
 
 
+@lru_cache(maxsize=512)
 def models_within(kind: Any) -> list[type[BaseModel]]:
     """The models of a type, such as ``list[Order]``. Their fields are not searched."""
     parts = types_within(inspect.type_info(kind))

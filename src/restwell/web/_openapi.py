@@ -15,36 +15,14 @@ from typing import Any, Final
 
 import msgspec
 
-from restwell.cache import TooManyLoads
-from restwell.database import DatabaseBusy, DatabaseUnavailable, TransactionConflict
-from restwell.edge._concurrency_limiter import Overloaded
-from restwell.edge._lifecycle import Gone, Lifecycle
-from restwell.errors import (
-    AppError,
-    BodyTooLarge,
-    DeadlineExceeded,
-    FieldError,
-    Forbidden,
-    HeadersTooLarge,
-    Invalid,
-    InvalidCursor,
-    MalformedRequest,
-    NotFound,
-    PreconditionFailed,
-    RequestTimeout,
-    Unauthorized,
-    UnsupportedMediaType,
-    UriTooLong,
-)
+from restwell.edge._lifecycle import Lifecycle
 from restwell.fields import SUNSET
-from restwell.idempotency import HEADER, IdempotencyKeyInFlight, IdempotencyKeyRequired, IdempotencyKeyReused
+from restwell.idempotency import HEADER
 from restwell.rate_limits import Rate
-from restwell.rate_limits._limiter import RateLimited
 from restwell.web._authentication import API_KEY_SCHEME
 from restwell.web._endpoint import Endpoint
 from restwell.web._forms import FORM
 from restwell.web._guards import (
-    InsufficientScope,
     guard_name,
     is_kit_guard,
     requires_role,
@@ -52,10 +30,10 @@ from restwell.web._guards import (
     signed_in_or_scope,
 )
 from restwell.web._idempotent import DESCRIPTION
+from restwell.web._openapi_errors import ErrorResponses
 from restwell.web._openapi_links import links_of
-from restwell.web._openapi_schemas import BYTES, EXAMPLES_BY_FORMAT, TEXT, UPLOAD, ComponentSchemas, Schema, list_codes
+from restwell.web._openapi_schemas import BYTES, TEXT, UPLOAD, ComponentSchemas, Schema
 from restwell.web._request import JSON, body_media_type
-from restwell.web._session_cookies import SAFE_METHODS, CrossSiteRequest
 from restwell.web._token_endpoint import ClientCredentials
 from restwell.web._uploads import MULTIPART
 from restwell.web._webhooks import Webhook, describe_webhooks
@@ -63,18 +41,6 @@ from restwell.web._webhooks import Webhook, describe_webhooks
 CLIENT_CREDENTIALS_SCHEME: Final = "client_credentials"
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_COMMON_ERRORS: Final = (
-    AppError,
-    DatabaseUnavailable,
-    DatabaseBusy,
-    TransactionConflict,
-    TooManyLoads,
-    DeadlineExceeded,
-    Overloaded,
-    MalformedRequest,
-    UriTooLong,
-    HeadersTooLarge,
-)
 TAGS: Final = {"Health": "Whether the process runs and can serve requests.", "Jobs": "Work in the background."}
 """The descriptions of the tags of the kit."""
 _INTEGER_NOTE: Final = "Integers have no fraction and no exponent."
@@ -97,31 +63,6 @@ def operation_ids(endpoints: Iterable[Endpoint]) -> dict[tuple[str, str], str]:
             unique = each.name if each.name not in ids else f"{each.method.lower()}{path}"
             ids[unique] = each.method, each.path
     return {key: name for name, key in ids.items()}
-
-
-def documented_errors(endpoint: Endpoint) -> list[type[AppError]]:
-    """Every error of an operation: the declared ones and those of its guards, body and parameters."""
-    parameters = endpoint.parameters
-    has_body = parameters.data is not None or parameters.upload or parameters.form is not None
-    has_text = parameters.filters is not None or parameters.form is not None
-    checks_origin = endpoint.auth is not None and endpoint.auth.uses_cookies and endpoint.method not in SAFE_METHODS
-    errors_by_condition: list[tuple[object, Sequence[type[AppError]]]] = [
-        (True, endpoint.raises),
-        (endpoint.cache, [PreconditionFailed]),
-        (True, [error for header in parameters.headers.values() for error in header.raises]),
-        (authenticates(endpoint), [Unauthorized, InsufficientScope]),
-        (authenticates(endpoint) and checks_origin, [CrossSiteRequest]),
-        (_roles(endpoint), [Forbidden]),
-        (parameters.path, [NotFound]),
-        (has_body, [MalformedRequest, BodyTooLarge, RequestTimeout, UnsupportedMediaType, Invalid]),
-        (has_text, [MalformedRequest, Invalid]),
-        (endpoint.is_page, [InvalidCursor]),
-        (endpoint.idempotent, [IdempotencyKeyRequired, IdempotencyKeyInFlight, IdempotencyKeyReused]),
-        (endpoint.declared_rate is not None, [RateLimited]),
-        (endpoint.lifecycle is not None and endpoint.lifecycle.sunset is not None, [Gone]),
-        (True, _COMMON_ERRORS),
-    ]
-    return list(dict.fromkeys(error for applies, errors in errors_by_condition if applies for error in errors))
 
 
 def authenticates(endpoint: Endpoint) -> bool:
@@ -156,8 +97,9 @@ def openapi_document(
     schemas = _component_schemas(documented, names, [each.payload for each in webhooks])
     paths: dict[str, Schema] = {}
     schemes: dict[str, Any] = {}
+    errors = ErrorResponses(schemas)
     for endpoint in documented:
-        described = _describe(endpoint, schemas, client_credentials)
+        described = _describe(endpoint, schemas, errors, client_credentials)
         described["operationId"] = ids[endpoint.method, endpoint.path]
         if links := links_of(endpoint, documented, ids, schemas):
             described["responses"][str(endpoint.status_code)]["links"] = links
@@ -214,13 +156,15 @@ def _component_schemas(
         raise
 
 
-def _describe(endpoint: Endpoint, schemas: ComponentSchemas, credentials: ClientCredentials | None) -> Schema:
+def _describe(
+    endpoint: Endpoint, schemas: ComponentSchemas, errors: ErrorResponses, credentials: ClientCredentials | None
+) -> Schema:
     summary, _, rest = endpoint.doc.partition("\n")
     described: Schema = {
         "tags": list(endpoint.tags),
         "summary": summary.rstrip("."),
         "parameters": list(_parameters(endpoint, schemas)),
-        "responses": _responses(endpoint, schemas),
+        "responses": _responses(endpoint, schemas, errors),
         "security": [],
     }
     sentences = rest.split()
@@ -274,7 +218,7 @@ def _authorization(endpoint: Endpoint, credentials: ClientCredentials | None) ->
         yield f"{callers} require the scope {' and '.join(scopes)}."
 
 
-def _responses(endpoint: Endpoint, schemas: ComponentSchemas) -> Schema:
+def _responses(endpoint: Endpoint, schemas: ComponentSchemas, errors: ErrorResponses) -> Schema:
     status = endpoint.status_code
     responses: Schema = {str(status): {"description": HTTPStatus(status).phrase}}
     if returned := _returned(endpoint):
@@ -288,26 +232,7 @@ def _responses(endpoint: Endpoint, schemas: ComponentSchemas) -> Schema:
         responses["304"] = {"description": "Not modified: the cached copy is current."}
     for other, description in endpoint.other_responses.items():
         responses[str(other)] = {"description": description}
-    form = endpoint.errors
-    for error_type in documented_errors(endpoint):
-        response = responses.setdefault(
-            str(error_type.status),
-            {"description": "", "content": {form.media_type: {"schema": schemas.ref(form.schema), "examples": {}}}},
-        )
-        response["description"] += f"{' · ' if response['description'] else ''}`{error_type.code}`"
-        example = msgspec.to_builtins(form.body(_instance(error_type), EXAMPLES_BY_FORMAT["uuid"]))
-        response["content"][form.media_type]["examples"][error_type.code] = {
-            "summary": error_type.message,
-            "value": example,
-        }
-    list_codes(responses)
-    return dict(sorted(responses.items()))
-
-
-def _instance(error_type: type[AppError]) -> AppError:
-    if issubclass(error_type, Invalid):
-        return error_type(errors=[FieldError("$.field", "required")])
-    return error_type(error_type.message)
+    return dict(sorted({**responses, **errors.of(endpoint)}.items()))
 
 
 def _parameters(endpoint: Endpoint, schemas: ComponentSchemas) -> Iterator[Schema]:

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -83,10 +83,10 @@ class ComponentSchemas:
         Raises TypeError for two types with one name. msgspec would name them by their module paths.
         """
         used: set[str] = set()
-        pending = set(refs_in(paths))
-        while pending - used:
+        pending = refs_in(paths)
+        while pending := pending - used:
             used |= pending
-            pending = {ref for name in pending for ref in refs_in(self.components[name])}
+            pending = refs_in([self.components[name] for name in pending])
         if duplicates := [name for name in sorted(used) if "." in name]:
             raise TypeError(_DUPLICATE_NAMES.format(" and ".join(duplicates)))
         return {name: schema for name, schema in self.components.items() if name in used}
@@ -122,20 +122,6 @@ class ComponentSchemas:
             return [self.example(each, *parents) for each in items if _ref_of(each) not in parents]
         simple = schema.get("const", schema.get("minimum", _EXAMPLES_BY_TYPE.get(kind)))
         return EXAMPLES_BY_FORMAT.get(schema.get("format", ""), simple)
-
-
-def list_codes(responses: Schema) -> None:
-    """Restrict the error code in the body of each error to the names of its examples, in place.
-
-    A keyword beside the reference keeps one component for all errors: generators make one class of it, with a text as
-    the code, and a client made of an old document accepts a new code.
-    """
-    for content in (each for response in responses.values() for each in response.get("content", {}).values()):
-        values = {code: example["value"] for code, example in content.get("examples", {}).items()}
-        if "$ref" in content["schema"] and values and all(isinstance(value, dict) for value in values.values()):
-            for name in next(iter(values.values())):
-                if all(value.get(name) == code for code, value in values.items()):
-                    content["schema"] = {**content["schema"], "properties": {name: {"enum": list(values)}}}
 
 
 def _amend(schema: Any) -> None:
@@ -222,12 +208,19 @@ def _with_refs(schema: Any, names: dict[str, str]) -> Any:
     return schema
 
 
-def refs_in(schema: Any) -> Iterator[str]:
-    if isinstance(schema, dict):
-        if isinstance(ref := schema.get("$ref"), str):
-            yield ref.removeprefix(REF)
-        for inner in schema.values():
-            yield from refs_in(inner)
-    elif isinstance(schema, list):
-        for inner in schema:
-            yield from refs_in(inner)
+def refs_in(schema: Any) -> set[str]:
+    """The names of the components that a schema refers to."""
+    found: set[str] = set()
+    seen: set[int] = set()  # operations share their error responses
+    pending = [schema]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, dict):
+            if id(each) not in seen:
+                seen.add(id(each))
+                if isinstance(ref := each.get("$ref"), str):
+                    found.add(ref.removeprefix(REF))
+                pending += each.values()
+        elif isinstance(each, list):
+            pending += each
+    return found

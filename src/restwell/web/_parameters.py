@@ -180,7 +180,7 @@ class _Inference:
             raise TypeError(f"the handler takes {self.found.read_body[0]} already, and a request has one body")
         self.found.read_body = name, _body_reader(self.found, name, annotation)
 
-    def _add_service(self, name: str, kind: type) -> None:
+    def _add_service(self, name: str, kind: Any) -> None:
         service = self._find_service(kind)
         if service is None:
             is_struct = issubclass(kind, Struct) or bool(models_within(kind))
