@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from restwell._cpus import available_cpus
+from restwell._cpus import available_cpus, memory_limit
 from restwell.settings import Settings
 
 
@@ -38,6 +38,19 @@ def test_the_smallest_limit_counts_and_a_part_of_a_processor_is_one(tmp_path: Pa
 def test_without_cgroup_v2_the_affinity_counts(tmp_path: Path) -> None:
     assert limited(tmp_path, "2:cpu:/a/b\n", inner="100000 100000") == 16
     assert available_cpus(tmp_path / "groups", tmp_path / "missing") == 16
+
+
+def test_the_smallest_limit_of_the_memory_counts(tmp_path: Path) -> None:
+    """Fails if only the own group is read, or if the memory of the machine is not a limit."""
+    machine = memory_limit(tmp_path, tmp_path / "missing")
+    assert machine is not None
+    for group, text in (("a", "2000000"), ("a/b", "max")):
+        (tmp_path / "groups" / group).mkdir(parents=True)
+        (tmp_path / "groups" / group / "memory.max").write_text(f"{text}\n")
+    (tmp_path / "own").write_text("0::/a/b\n")
+    assert memory_limit(tmp_path / "groups", tmp_path / "own") == 2_000_000
+    (tmp_path / "groups/a/memory.max").write_text(f"{2**60}\n")
+    assert memory_limit(tmp_path / "groups", tmp_path / "own") == machine
 
 
 def test_without_affinity_the_processors_of_the_machine_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,7 @@ LAYERS = [  # a module may import those of its own set and above
     {"app", "application", "asgi", "edge_hooks", "kit", "litestar", "optional_parts"},
     {"accounts", "dashboards", "ops", "project", "testing"},
     {"server", "reload", "startup", "supervisor"},
+    {"doctor"},
     {"cli"},
     {"__main__", "__init__"},
 ]

@@ -1,10 +1,29 @@
 """Reads the files that settings may be in: ``.env``, and files that are named after a setting."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 from dotenv import dotenv_values
+
+
+class Source(NamedTuple):
+    """The values that settings have in one place. Empty values count as unset."""
+
+    place: str
+    values: Mapping[str, str]
+
+
+def read_sources(
+    env: Mapping[str, str], env_file: Path | None, secrets_dir: Path | None, names: Collection[str]
+) -> tuple[list[Source], list[str]]:
+    """Secret files, then ``env_file``, then the environment: each overrides those before it. And their errors."""
+    secrets, secret_errors = secret_files(secrets_dir, names)
+    values, errors = read_env_file(env_file)
+    environment = {name: value for name, value in env.items() if value}
+    sources = [Source("secret file", secrets), Source(".env file", values), Source("environment", environment)]
+    return sources, [*errors, *secret_errors]
 
 
 def read_env_file(path: Path | None) -> tuple[dict[str, str], list[str]]:

@@ -1,12 +1,20 @@
 """Checks of the values of settings. Each returns the value, or raises ValueError with what it must be."""
 
 import re
+from typing import Final
 from urllib.parse import unquote
 
 from pydantic import SecretStr
 
 from restwell._email_addresses import EmailAddress
 from restwell._extras import check_installed
+
+SECRET_MIN_BYTES: Final = 32
+"""RFC 7518 3.2: an HS256 key has at least the size of the hash, 256 bits."""
+
+
+def is_weak_secret(secret: str) -> bool:
+    return len(secret.encode(errors="replace")) < SECRET_MIN_BYTES or len(set(secret)) < SECRET_MIN_BYTES // 3
 
 
 def check_smtp_url(value: SecretStr) -> SecretStr:

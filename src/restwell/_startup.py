@@ -60,14 +60,30 @@ class StartupReport(Struct):
         return [f"  {'! ' if name in self.degraded else ''}{name}: {report}" for name, report in self.services.items()]
 
 
+async def check_connection_limit(database: Database, settings: Settings) -> None:
+    """Raises ConfigurationError if the pools of all workers exceed the connection limit of the server."""
+    if (fault := await connection_limit_fault(database, settings)) is not None:
+        raise ConfigurationError([f"DATABASE_POOL_SIZE: {fault}"])
+
+
+async def connection_limit_fault(database: Database, settings: Settings) -> str | None:
+    limit = await database.connection_limit()
+    extra = 1 + bool(settings.database.replica_urls)  # one for the readiness check, one to poll the LSN of the primary
+    workers, pool = settings.workers, settings.database.pool_size + extra
+    if limit is None or workers * pool <= limit:
+        return None
+    need = f"{workers} workers with {pool} connections each need {workers * pool}, and PostgreSQL allows {limit}"
+    return f"{need}; set at most {limit // workers - extra}, less if it has other clients"
+
+
 async def check_services(settings: Settings, name: str, database: Database) -> StartupReport:
     """Check every service of the application ``name``. Raises ConfigurationError with all configuration errors."""
-    faults = _check_folders(settings)
+    faults = check_folders(settings)
     report = StartupReport({"database": await _describe_database(settings, database)}, [])
     for number, replica in enumerate(settings.database.replica_urls, start=1):
-        await _check_replica(report, faults, f"replica {number}", replica.get_secret_value())
+        await check_replica(report, faults, f"replica {number}", replica.get_secret_value())
     redis = settings.redis.url.get_secret_value() if settings.redis.url is not None else None
-    unreachable = await _probe(faults, "REDIS_URL", redis, name, _probe_redis) if redis is not None else None
+    unreachable = await _probe(faults, "REDIS_URL", redis, name, probe_redis) if redis is not None else None
     for service, fallback, off in (
         ("cache", "local to this machine", settings.cache == "off"),
         ("rate_limits", "local to this machine", not settings.rate_limit.scale),
@@ -82,7 +98,7 @@ async def check_services(settings: Settings, name: str, database: Database) -> S
             report.degraded.append("cache")
     broker = settings.jobs.url.get_secret_value() if settings.jobs.url is not None else None
     kind = "RabbitMQ" if broker is not None and broker.startswith("amqp") else "Redis"
-    probe = _probe_rabbit if kind == "RabbitMQ" else _probe_streams
+    probe = probe_rabbit if kind == "RabbitMQ" else probe_streams
     unreachable = await _probe(faults, "JOBS_URL", broker, name, probe) if broker is not None else None
     report.services["jobs"] = _describe_service(broker, unreachable, kind, "notified by the database")
     if unreachable is not None:
@@ -95,7 +111,7 @@ async def check_services(settings: Settings, name: str, database: Database) -> S
     return report
 
 
-def _check_folders(settings: Settings) -> list[str]:
+def check_folders(settings: Settings) -> list[str]:
     faults: list[str] = []
     checks: list[Callable[[], object]] = [
         lambda: make_private_folder(runtime_dir(settings)),
@@ -121,7 +137,7 @@ async def _describe_database(settings: Settings, database: Database) -> str:
     return f"PostgreSQL {version} at {parsed.where}{f' ({ignored})' if ignored else ''}"
 
 
-async def _check_replica(report: StartupReport, faults: list[str], service: str, url: str) -> None:
+async def check_replica(report: StartupReport, faults: list[str], service: str, url: str) -> None:
     try:
         async with open_database(url, 1) as database:
             version = await database.one(_versions["postgresql"])
@@ -153,7 +169,7 @@ def _describe_service(url: str | None, unreachable: str | None, kind: str, fallb
     )
 
 
-async def _probe_redis(url: str, name: str) -> str | None:
+async def probe_redis(url: str, name: str) -> str | None:
     from restwell.cache._redis import required_commands as cache_commands  # noqa: PLC0415  # loaded only if it is used
     from restwell.rate_limits._redis import required_commands as rate_limit_commands  # noqa: PLC0415  # as above
 
@@ -162,7 +178,7 @@ async def _probe_redis(url: str, name: str) -> str | None:
     )
 
 
-async def _probe_streams(url: str, name: str) -> str | None:
+async def probe_streams(url: str, name: str) -> str | None:
     from restwell.jobs._notifier.redis import required_commands  # noqa: PLC0415  # as above
 
     return await _run_all(url, required_commands(f"{{{name}.jobs}}:probe"), f"~{{{name}.jobs}}:*")
@@ -215,7 +231,7 @@ def _unreachable_reason(error: BaseException) -> str:
     return message
 
 
-async def _probe_rabbit(url: str, _: str) -> str | None:
+async def probe_rabbit(url: str, _: str) -> str | None:
     from aio_pika.exceptions import AMQPException  # noqa: PLC0415  # as above
     from aiormq.exceptions import AMQPError  # noqa: PLC0415  # as above
 

@@ -27,14 +27,19 @@ from restwell._cpus import available_cpus
 from restwell._database_url import postgres_url, sqlite_path
 from restwell._email_addresses import mailbox
 from restwell._extras import check_installed
-from restwell._settings_files import read_env_file, secret_files
-from restwell._settings_values import check_contact, check_otlp_url, check_pairs, check_smtp_url
+from restwell._settings_files import read_sources
+from restwell._settings_values import (
+    SECRET_MIN_BYTES,
+    check_contact,
+    check_otlp_url,
+    check_pairs,
+    check_smtp_url,
+    is_weak_secret,
+)
 from restwell.errors import ConfigurationError
 
 LOOPBACK: Final = r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 _DEFAULT_MAIL: Final = "folder:var/mail"
-_SECRET_MIN_BYTES: Final = 32
-"""RFC 7518 3.2: an HS256 key has at least the size of the hash, 256 bits."""
 
 
 def _database_url(value: SecretStr) -> SecretStr:
@@ -285,11 +290,10 @@ class Settings(Section):
         Empty values count as unset. Raises ConfigurationError with all errors, without values.
         """
         known = {"_".join(path).upper(): path for path in cls.paths()}
-        secret_values, secret_errors = secret_files(secrets_dir, known)
-        file_values, file_errors = read_env_file(env_file)
-        if secret_errors or file_errors:
-            raise ConfigurationError([*file_errors, *secret_errors])
-        values = {**secret_values, **file_values, **{name: value for name, value in env.items() if value}}
+        sources, errors = read_sources(env, env_file, secrets_dir, known)
+        if errors:
+            raise ConfigurationError(errors)
+        values = {name: value for source in sources for name, value in source.values.items()}
         names = {variable: path for variable, path in known.items() if variable in values}
         tree: dict[str, object] = {}
         for variable, path in names.items():
@@ -335,8 +339,8 @@ class Settings(Section):
         advice = "generate one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
         if not secret:
             faults.append(f"JWT_SECRET: required in production; {advice}")
-        elif len(secret.encode(errors="replace")) < _SECRET_MIN_BYTES or len(set(secret)) < _SECRET_MIN_BYTES // 3:
-            faults.append(f"JWT_SECRET: too weak (at least {_SECRET_MIN_BYTES} random bytes); {advice}")
+        elif is_weak_secret(secret):
+            faults.append(f"JWT_SECRET: too weak (at least {SECRET_MIN_BYTES} random bytes); {advice}")
         return faults
 
     def fallbacks(self) -> dict[str, str]:

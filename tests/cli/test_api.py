@@ -153,5 +153,7 @@ def test_an_application_that_does_not_start_is_told_in_one_sentence(tmp_path: Pa
     environment = {**tiny_environment(f"sqlite:///{tmp_path / 'tiny.db'}"), "RESTWELL_APP": "wrong:project"}
     for command in ("diff", "changelog"):
         done = restwell("api", command, "openapi.json", cwd=tmp_path, **environment)
-        fault = "restwell: the application does not start: a conversion fails (restwell routes says where)\n"
+        fault = (
+            "restwell: wrong.py, line 1: TypeError: a conversion fails (LOG_LEVEL=debug shows the whole traceback)\n"
+        )
         assert (done.returncode, done.stdout, done.stderr) == (2, "", fault)

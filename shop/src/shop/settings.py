@@ -27,8 +27,10 @@ def _payments_url(value: SecretStr) -> SecretStr:
 
 
 class PaymentsSettings(Section):
-    url: Annotated[SecretStr, AfterValidator(_payments_url)] = SecretStr("fake:///var/payments.db")
-    webhook_secret: SecretStr | None = Field(default=None, min_length=16)
+    url: Annotated[SecretStr, AfterValidator(_payments_url)] = Field(
+        default=SecretStr("fake:///var/payments.db"), description="The payment gateway; fake: moves no money."
+    )
+    webhook_secret: SecretStr | None = Field(default=None, min_length=16, description="Secret of the gateway's events.")
 
 
 class ShopSettings(Settings):

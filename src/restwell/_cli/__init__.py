@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -21,7 +21,9 @@ from restwell._application import App
 from restwell._child_processes import exit_with_parent
 from restwell._cli import api, cache, client, jobs, users
 from restwell._cli.dashboards import dashboards
-from restwell._cli.loading import create_app_to_inspect, load, with_database
+from restwell._cli.doctor import doctor
+from restwell._cli.loading import ApplicationError, create_app, create_app_to_inspect, load, with_database
+from restwell._cli.settings import settings as settings_command
 from restwell._cli.worker import worker
 from restwell._extras import needs_extra
 from restwell._project import APP_VARIABLE, Project, named_application
@@ -67,6 +69,8 @@ cli.add_typer(client.commands, name="client")
 cli.add_typer(jobs.commands, name="jobs")
 cli.add_typer(users.commands, name="users")
 cli.command()(dashboards)
+cli.command()(doctor)
+cli.command("settings")(settings_command)
 cli.command()(worker)
 
 
@@ -86,9 +90,13 @@ def _exit_on_errors() -> Iterator[None]:
         faults = [f"DATABASE_URL: {error.detail}"]
     else:
         return
-    for fault in faults:
-        print(f"restwell: {fault}", file=sys.stderr)
+    _print_faults(faults)
     raise SystemExit(EXIT_CONFIGURATION)
+
+
+def _print_faults(faults: Sequence[str]) -> None:
+    for fault in faults:
+        print(f"restwell: {fault}", file=sys.stderr, flush=True)
 
 
 @cli.callback()
@@ -109,7 +117,11 @@ def dev() -> None:
 def _run_dev() -> None:
     exit_with_parent()
     with _exit_on_errors():
-        _prepare_and_serve_dev()
+        try:
+            _prepare_and_serve_dev()
+        except ApplicationError as error:  # the next change of a file may mend it
+            _print_faults(error.faults)
+            raise SystemExit(1) from None
 
 
 def _prepare_and_serve_dev() -> None:
@@ -118,10 +130,10 @@ def _prepare_and_serve_dev() -> None:
     server.check_address_available(settings.host, settings.port)
 
     with server.shared_metrics_dir(settings) as shared:  # so that /metrics includes the worker
-        app = project.create_app(shared)
+        app = create_app(project, shared)
 
         async def prepare(database: Database) -> tuple[str, StartupReport]:
-            await _check_connection_limit(database, settings)
+            await startup.check_connection_limit(database, settings)
             report = await startup.check_services(settings, project.name, database)
             await app.migrations.upgrade(database)
             return await project.seed(database) if project.seed is not None else "", report
@@ -158,10 +170,11 @@ def serve() -> None:
     server.check_address_available(settings.host, settings.port)
 
     async def check(database: Database) -> StartupReport:
-        await _check_connection_limit(database, settings)
+        await startup.check_connection_limit(database, settings)
         report = await startup.check_services(settings, project.name, database)
         # An error that would stop each worker process stops this one, with its message.
-        await project.create_app(settings).migrations.check(database)
+        app = create_app(project, settings)
+        await app.migrations.check(database)
         return report
 
     report = with_database(settings, check)
@@ -329,18 +342,6 @@ def openapi(
         raise ConfigurationError([f"--version {version}: choose one of {', '.join(app.documents)}"])
     document = msgspec.json.encode(app.openapi if version is None else app.documents[version])
     sys.stdout.buffer.write(msgspec.json.format(document, indent=2) + b"\n")
-
-
-async def _check_connection_limit(database: Database, settings: Settings) -> None:
-    """Raises ConfigurationError if the pools of all workers exceed the connection limit of the server."""
-    limit = await database.connection_limit()
-    extra = 1 + bool(settings.database.replica_urls)  # one for the readiness check, one to poll the LSN of the primary
-    workers, pool = settings.workers, settings.database.pool_size + extra
-    if limit is not None and workers * pool > limit:
-        need = f"{workers} workers with {pool} connections each need {workers * pool}, and PostgreSQL allows {limit}"
-        raise ConfigurationError(
-            [f"DATABASE_POOL_SIZE: {need}; set at most {limit // workers - extra}, less if it has other clients"]
-        )
 
 
 def _check_not_production(settings: Settings, command: str) -> None:

@@ -128,13 +128,8 @@ def _last_documents(version: str | None, snapshot: str | None) -> tuple[str, Doc
 
 
 def documents_of_application(version: str | None) -> Documents:
-    try:
-        project, settings = load()
-        documents = create_app_to_inspect(project, settings).documents
-    except ConfigurationError:
-        raise
-    except Exception as error:
-        raise ConfigurationError([f"the application does not start: {error} (restwell routes says where)"]) from error
+    project, settings = load()
+    documents = create_app_to_inspect(project, settings).documents
     if version is not None and version not in documents:
         raise ConfigurationError([f"--version {version}: choose one of {', '.join(documents)}"])
     return {

@@ -14,7 +14,7 @@ from prometheus_client.samples import Sample
 from rich.console import Console
 from rich.table import Table
 
-from restwell._cli.loading import load
+from restwell._cli.loading import create_app, load
 from restwell._project import Project, find_project
 from restwell.cache._store import StoreUnavailable
 from restwell.errors import ConfigurationError
@@ -67,7 +67,7 @@ def invalidate(project: Project, settings: Settings, tags: Iterable[str] = ()) -
     configure_logs(settings.log.model_copy(update={"level": "error"}))  # the command itself says what fails
 
     async def run() -> None:
-        kit = project.create_app(settings).kit
+        kit = create_app(project, settings).kit
         await kit.start()
         try:
             await kit.cache.invalidate_now(*tags)

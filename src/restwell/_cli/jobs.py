@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from restwell._cli.loading import load
+from restwell._cli.loading import create_app, load
 from restwell.database import DatabaseUnavailable
 from restwell.errors import AppError, ConfigurationError
 from restwell.jobs import (
@@ -239,7 +239,7 @@ def _with_jobs(work: Callable[[Jobs, JobOperations], Awaitable[T]]) -> T:
     An AppError, such as an unknown id, prints one line and exits with 2.
     """
     project, settings = load()
-    app = project.create_app(settings)
+    app = create_app(project, settings)
     kit = app.kit
 
     async def run() -> T:

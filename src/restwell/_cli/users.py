@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from restwell._cli.loading import load
+from restwell._cli.loading import create_app, load
 from restwell._extras import needs_extra
 from restwell.errors import AppError, ConfigurationError
 
@@ -29,7 +29,7 @@ def add(
     Without the part passwords, the user signs in with an identity provider that has verified the address.
     """
     project, settings = load()
-    app = project.create_app(settings)
+    app = create_app(project, settings)
     with needs_extra("auth", "restwell users"):
         from restwell.accounts import UserService  # noqa: PLC0415  # loaded only if used
         from restwell.accounts._options import AccountOptions  # noqa: PLC0415  # as above

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from restwell import _startup as startup
-from restwell._cli.loading import load, with_database
+from restwell._cli.loading import create_app, load, with_database
 from restwell._startup import StartupReport
 from restwell._supervisor import supervise, worker_options
 from restwell.database import Database
@@ -34,7 +34,7 @@ def worker(
 ) -> None:
     """Run jobs until SIGTERM. The database schema must be at the newest revision."""
     project, settings = load()
-    app = project.create_app(settings)
+    app = create_app(project, settings)
 
     async def check(database: Database) -> StartupReport:
         await app.migrations.check(database)
