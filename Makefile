@@ -113,7 +113,7 @@ lock: .venv/.dev ## Resolve what pyproject.toml asks for into requirements/ (ARG
 	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml $(IMAGE_EXTRAS) --constraint requirements/dev.txt $(LOCK) $(ARGS) -o requirements/image.txt
 	@$(BIN)/uv pip compile --group clients $(LOCK) $(ARGS) -o requirements/clients.txt
 
-IMAGE_EXTRAS := $(addprefix --extra ,auth docs mail ops otel postgresql rabbitmq redis)
+IMAGE_EXTRAS := $(addprefix --extra ,auth docs graphql mail ops otel postgresql rabbitmq redis)
 LOCK := --quiet --universal --no-emit-package restwell --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 clean: ## Remove the environment and everything made

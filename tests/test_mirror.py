@@ -53,6 +53,7 @@ WITHOUT_TESTS: Final = {
     "doctor/settings": "checks, for which test_checks plants faults",
     "doctor/finding": "structs, which test_checks reads",
     "edge/context": "the state of a request and the base class of hooks, which test_pipeline runs",
+    "graphql/errors": "errors, which test_plan raises",
     "host": "an interface",
     "jobs/queries": "SQL of the store and the queue, which their tests run",
     "jobs/rows": "structs",
@@ -61,6 +62,7 @@ WITHOUT_TESTS: Final = {
     "settings_files": "what Settings.load reads, which test_settings tests",
     "settings_values": "checks of values, which test_settings reads",
     "metadata": "an object that the modules with tables share",
+    "web/transports": "an interface, which test_server of GraphQL uses",
 }
 """Modules with nothing to test, and why."""
 

@@ -32,7 +32,7 @@ from restwell.web import AuthScheme, Feature, Part, TokenScheme, Version
 from restwell.web._authentication import Authentication
 from restwell.web._dispatch import Dispatcher
 from restwell.web._docs import docs_routes
-from restwell.web._endpoint import Defaults, compile_endpoints
+from restwell.web._endpoint import Defaults, compile_endpoints, compile_handlers
 from restwell.web._features import (
     authentication_of,
     client_credentials_of,
@@ -47,6 +47,7 @@ from restwell.web._features import (
 from restwell.web._health import HEALTH_PATHS, health_routes
 from restwell.web._openapi import TAGS, openapi_document
 from restwell.web._openapi_schemas import Schema
+from restwell.web._transports import Transport
 from restwell.web._well_known import security_txt, well_known_routes
 
 BUILT_IN: Final = (CLEANUP, Feature(services=[BulkChanges, JobOperations], jobs=[change_jobs]))
@@ -112,6 +113,10 @@ class Restwell(Kit):
         ]
 
         endpoints = compile_endpoints([*parts, *operational], services.find, defaults)
+        for each in built:
+            if isinstance(each, Transport):
+                called = compile_handlers(parts, each.handlers, services.find, defaults)
+                each.open(with_rates(called, self.rate_limiter), services.find, self._rate_limit)
         versions = versions_of(parts)
         tags = TAGS | {tag: text for each in features for tag, text in each.tag_descriptions.items()}
         documents = {

@@ -16,6 +16,7 @@ from restwell.web import Feature, Version
 from restwell.web._endpoint import Endpoint
 from restwell.web._openapi_schemas import Schema
 from restwell.web._query_budget import QueryBudget
+from restwell.web._transports import Transport
 
 T = TypeVar("T")
 
@@ -49,6 +50,7 @@ class App:
         self.concurrency_limiter = edge.hook(ConcurrencyLimiter)
         self.on_startup: list[Callable[[], object]] = []
         self._services = services
+        self.transports = [each for each in services if isinstance(each, Transport)]
         self._edge = edge
         self._framework = framework
         self._lifespan = Lifespan(self._start, kit.close, framework)

@@ -175,6 +175,11 @@ class OauthSettings(Section):
     providers: Annotated[tuple[Annotated[SecretStr, AfterValidator(_provider)], ...], BeforeValidator(_split)] = ()
 
 
+class GraphqlSettings(Section):
+    documents: Literal["auto", "trusted", "any"] = "auto"
+    introspection: Literal["auto", "on", "off"] = "auto"
+
+
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "pretty"] = "auto"
@@ -270,6 +275,7 @@ class Settings(Section):
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
     files: FilesSettings = FilesSettings()
+    graphql: GraphqlSettings = GraphqlSettings()
     jobs: JobsSettings = JobsSettings()
     jwt: JwtSettings = JwtSettings()
     log: LogSettings = LogSettings()
@@ -376,6 +382,16 @@ class Settings(Section):
     @property
     def in_production(self) -> bool:
         return self.app.env == "production"
+
+    @property
+    def has_free_documents(self) -> bool:
+        """Whether clients of GraphQL may send any document."""
+        return self.graphql.documents == "any" or (self.graphql.documents == "auto" and not self.in_production)
+
+    @property
+    def has_introspection(self) -> bool:
+        """Whether clients of GraphQL may ask for the schema."""
+        return self.graphql.introspection == "on" or (self.graphql.introspection == "auto" and not self.in_production)
 
     @property
     def has_operations_page(self) -> bool:

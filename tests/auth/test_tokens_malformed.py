@@ -76,22 +76,18 @@ SAYINGS |= {
 }
 
 
-def is_unauthorized(token: str) -> bool:
-    try:
-        tokens.verify(token)
-    except Unauthorized:
-        return True
-    return False
-
-
-def test_a_token_with_a_malformed_header_is_unauthorized() -> None:
+@pytest.mark.parametrize("case", HEADERS)
+def test_a_token_with_a_malformed_header_is_unauthorized(case: str) -> None:
     """`"crit": 5` was a TypeError, a 500."""
-    assert [case for case, header in HEADERS.items() if not is_unauthorized(signed(header))] == []
+    with pytest.raises(Unauthorized):
+        tokens.verify(signed(HEADERS[case]))
 
 
-def test_a_token_with_malformed_claims_is_unauthorized() -> None:
+@pytest.mark.parametrize("case", SAYINGS)
+def test_a_token_with_malformed_claims_is_unauthorized(case: str) -> None:
     """Breaks when a claim is used before its type is checked, or when issuer or audience are not compared."""
-    assert [case for case, claims in SAYINGS.items() if not is_unauthorized(signed(claims=claims))] == []
+    with pytest.raises(Unauthorized):
+        tokens.verify(signed(claims=SAYINGS[case]))
 
 
 @pytest.mark.parametrize(

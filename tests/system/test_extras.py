@@ -20,6 +20,7 @@ LIBRARIES: Final = {
     "contract": {"schemathesis"},
     "dev": {"watchfiles"},
     "docs": {"swagger-ui-py"},
+    "graphql": {"graphql-core"},
     "litestar": {"litestar"},
     "mail": {"aiosmtplib", "email-validator"},
     "ops": {"django-js-lib-htmx"},
@@ -28,12 +29,13 @@ LIBRARIES: Final = {
     "redis": {"redis", "hiredis"},
     "testing": {"httpx"},
 }
-BROUGHT: Final = {"auth": {"email-validator", "httpx"}, "contract": {"httpx"}, "litestar": {"httpx"}}
+BROUGHT: Final = {"auth": {"email-validator", "httpx"}, "contract": {"graphql-core", "httpx"}, "litestar": {"httpx"}}
 """Libraries of other extras that an extra needs as well."""
 NEED_AN_EXTRA: Final = {
     "accounts": "auth",
     "auth.oauth": "auth",
     "email_addresses": "mail",
+    "graphql": "graphql",
     "litestar": "litestar",
     "mail": "mail",
     "ops": "ops",
@@ -61,6 +63,11 @@ STARTS: Final = {
     "docs": """
         from restwell.web._docs import docs_routes
         assert len(docs_routes(app.documents, app.versions)) == 4""",
+    "graphql": """
+        from restwell.graphql import GraphQL, GraphQLServer
+        greeting = GraphQL(queries={"greeting": GreetingController.greet})
+        served = Restwell(kit.settings, name="served").app([GreetingController, greeting])
+        assert "greeting(name: String!): String" in served.service(GraphQLServer).sdl""",
     "litestar": """
         from litestar import get
         from restwell.litestar import LitestarHost

@@ -12,6 +12,7 @@ from restwell.web import Feature, JobController, Lifecycle, Part, Version, requi
 from shop import demo, load_data
 from shop.access import SCOPES, Role, Scope
 from shop.emails import ShopEmails
+from shop.graphql import graphql
 from shop.images.feature import images
 from shop.orders import v2 as orders_v2
 from shop.orders.feature import orders
@@ -56,7 +57,7 @@ def create_app(settings: ShopSettings, *, replacements: Sequence[object] = ()) -
         Version("/v2", parts, requests=products_v2.REQUESTS, responses=RESPONSES, page=Listing),
     ]
     return Restwell(settings, name="shop").app(
-        [Feature(services=replacements), Ops(accounts), *versions],
+        [Feature(services=replacements), Ops(accounts), *versions, graphql],
         description=DESCRIPTION,
         contact=CONTACT,
         license_id="MIT",

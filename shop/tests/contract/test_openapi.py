@@ -53,8 +53,8 @@ def errors_below(error: type[AppError]) -> set[type[AppError]]:
     return below.union(*(errors_below(one) for one in below))
 
 
-OPERATIONS: Final = ("restwell.ops", "restwell.jobs._operations")
-"""The operations page and its services: no document has its routes."""
+OPERATIONS: Final = ("restwell.graphql", "restwell.ops", "restwell.jobs._operations")
+"""GraphQL, the operations page and its services: no document has their routes."""
 
 
 @pytest.mark.parametrize("version", VERSIONS)

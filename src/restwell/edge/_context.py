@@ -1,7 +1,7 @@
 """The context of a request, the base class of the hooks, and the ASGI types."""
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -34,7 +34,8 @@ class RequestContext(Struct, eq=False):
     application handles HEAD as GET. ``receive``: what the application calls. ``route`` and ``path_parameters``: set by
     Routing, if the request has a route. ``is_prepared``: the response of the hook has the cacheable headers already.
     ``status``: 0 until the response starts. ``body_bytes``: what was sent of the body.
-    ``user_id`` and ``caller``, the actor: set by authentication. ``rate_limit``: the result of counting the request.
+    ``user_id`` and ``caller``, the actor: set by authentication. ``query_budgets``: of each handler that the request
+    runs, if they are not that of its route. ``rate_limit``: the result of counting the request.
     ``timed_out``: set when the timeout cancels the request.
     ``holds_slot``: whether the request holds a slot of the concurrency limiter. ``cache_lookup``: set if the response
     is to be loaded into the response cache. ``consistency``: how recent replica reads must be. ``trace``: set by
@@ -60,6 +61,7 @@ class RequestContext(Struct, eq=False):
     consistency: Any = None
     user_id: UUID | str | int | None = None
     caller: object = None
+    query_budgets: Sequence[Mapping[str, int]] = ()
     trace: Trace | None = None
     outer_trace: tuple[Trace, str] | None = None
 

@@ -69,7 +69,7 @@ class RateLimit(Hook):
     def __init__(self, limiter: Limiter, trusted_hops: int = 0) -> None:
         self._limiter = limiter
         self._count_nowait = limiter.count_nowait
-        self._reads, self._writes = limiter.scaled(limiter.reads), limiter.scaled(limiter.writes)
+        self.reads, self._writes = limiter.scaled(limiter.reads), limiter.scaled(limiter.writes)
         self._warn_of_proxy = not trusted_hops
         self._warn_of_uncounted = True
 
@@ -77,7 +77,7 @@ class RateLimit(Hook):
         """Raises RateLimited."""
         route = context.route
         if route is None:
-            rate = self._reads if context.method in _READS else self._writes
+            rate = self.reads if context.method in _READS else self._writes
         elif route.has_guards or not route.rate:
             return None
         else:
@@ -99,10 +99,15 @@ class RateLimit(Hook):
         route = context.route
         if context.rate_limit is not None or route is None or not route.rate:
             return
+        await self.charge(context, route.rate)
+
+    async def charge(self, context: RequestContext, rate: Rate, times: int = 1) -> None:
+        """Count a request to this rate, ``times`` as often as one: for the user if there is one. Raises RateLimited."""
         key = str(context.user_id) if context.user_id is not None else client_key(context.scope)
-        context.rate_limit = result = self._count_nowait(route.rate, key) or await self._limiter.count(route.rate, key)
-        if not result.allowed:
-            raise RateLimited(seconds=result.reset_seconds)
+        for _ in range(times):
+            context.rate_limit = result = self._count_nowait(rate, key) or await self._limiter.count(rate, key)
+            if not result.allowed:
+                raise RateLimited(seconds=result.reset_seconds)
 
     def on_response(self, context: RequestContext, headers: Headers) -> None:
         result = context.rate_limit

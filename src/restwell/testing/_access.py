@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from restwell._application import App
 from restwell._extras import needs_extra
@@ -59,7 +61,7 @@ def access_table(app: App) -> str:
 
     The routes that the kit adds to every application, such as ``/health/live``, are left out.
     """
-    return _lines_of(_routes_of(app))
+    return _lines_of(_entries_of(app))
 
 
 async def check_access(
@@ -69,7 +71,8 @@ async def check_access(
 
     A line of the table is a method, a path, and who may call it: ``anyone``, ``optional sign-in``, ``signed in``,
     roles, ``scope x`` for machine clients and API keys, ``key scope x`` for API keys only, with commas between, or
-    ``no caller``. Copy the first table from the message of the first failure, and read it.
+    ``no caller``. What GraphQL offers has QUERY, MUTATION or FIELD, and its name. Copy the first table from the message
+    of the first failure, and read it.
 
     A refused request is sent, and must be a 401 or a 403. For an admitted one only the guards run, so it changes
     nothing. ``ids`` are values of path parameters for own guards that read them. Requests without credentials and with
@@ -78,19 +81,20 @@ async def check_access(
     Raises AssertionError with a line for each difference.
     """
     rules, faults = _parse(table)
-    endpoints = {_key(endpoint): endpoint for endpoint in _routes_of(app)}
-    faults += [(*key, "", "no such route") for key in rules.keys() - endpoints.keys()]
+    entries = _entries_of(app)
+    faults += [(*key, "", "no such route") for key in rules.keys() - entries.keys()]
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL) as client:
         callers = [Caller(ApiClient(client), name="anonymous"), Caller(ApiClient(client, "invalid")), *callers]
         faults += _missing_callers(rules.values(), callers)
-        for key, endpoint in endpoints.items():
+        for key, entry in entries.items():
             if key in rules:
-                faults += [fault async for fault in _differences(endpoint, rules[key], callers, ids or {})]
+                found = _differences(entry, rules[key], callers, ids or {})
+                faults += [(*key, *fault) async for fault in found]
             else:
                 faults.append((*key, "", "is not in the table"))
     if faults:
         routes = {fault[:2] for fault in faults}
-        now = _lines_of(endpoint for key, endpoint in endpoints.items() if key in routes)
+        now = _lines_of({key: entry for key, entry in entries.items() if key in routes})
         advice = f"\nThe guards of these routes admit:\n{now}" if now else ""
         raise AssertionError(f"{len(faults)} differences from the access table:\n{lines(faults)}{advice}")
 
@@ -126,6 +130,24 @@ async def guard_status(endpoint: Endpoint, caller: ApiClient, path: str) -> int:
         return (await probe.send(endpoint.method, path)).status_code
 
 
+class _Entry(NamedTuple):
+    """What a line of the table is about. ``body``: of the request that calls it; None for a route."""
+
+    endpoint: Endpoint
+    body: object = None
+
+
+def _entries_of(app: App) -> dict[tuple[str, str], _Entry]:
+    """The routes, and the operations of other transports: each is the route of its transport with its own guards."""
+    entries = {(each.method, each.path): _Entry(each) for each in _routes_of(app)}
+    for transport in app.transports:
+        endpoint = next(each for each in app.routes if each.path == transport.path and each.method == "POST")
+        for each in transport.operations:
+            guarded = replace(endpoint, guards=each.guards)
+            entries[each.kind, each.name] = _Entry(guarded, transport.sample(each))
+    return entries
+
+
 def _routes_of(app: App) -> list[Endpoint]:
     handlers = [getattr(endpoint.handler, "func", endpoint.handler) for endpoint in app.routes]
     return [
@@ -133,10 +155,6 @@ def _routes_of(app: App) -> list[Endpoint]:
         for endpoint, handler in zip(app.routes, handlers, strict=True)
         if handler.__module__ not in _OPERATIONAL
     ]
-
-
-def _key(endpoint: Endpoint) -> tuple[str, str]:
-    return endpoint.method, endpoint.path
 
 
 def _parse(table: str) -> tuple[dict[tuple[str, str], AccessRule], list[tuple[str, ...]]]:
@@ -172,8 +190,9 @@ def _missing_callers(rules: Collection[AccessRule], callers: Sequence[Caller]) -
 
 
 async def _differences(
-    endpoint: Endpoint, rule: AccessRule, callers: Sequence[Caller], ids: Mapping[str, object]
-) -> AsyncIterator[tuple[str, ...]]:
+    entry: _Entry, rule: AccessRule, callers: Sequence[Caller], ids: Mapping[str, object]
+) -> AsyncIterator[tuple[str, str]]:
+    endpoint, body = entry
     if rule.own_guards or (rule.anonymous and not endpoint.guards):
         return
     path = sample_path(endpoint, ids)
@@ -182,16 +201,16 @@ async def _differences(
         if is_admitted or rule.anonymous or (rule.optional and caller.is_anonymous):
             status = await guard_status(endpoint, caller.client, path)
             if status != ADMITTED:
-                yield *_key(endpoint), caller.name, f"{status} instead of access"
+                yield caller.name, f"{status} instead of access"
             continue
-        status = (await caller.client.send(endpoint.method, path)).status_code
+        status = (await caller.client.send(endpoint.method, path, body)).status_code
         expected = {401, 403} if rule.refuses_all else {403} if caller.is_valid else {401}
         if status not in expected:
-            yield *_key(endpoint), caller.name, f"{status} instead of {' or '.join(map(str, sorted(expected)))}"
+            yield caller.name, f"{status} instead of {' or '.join(map(str, sorted(expected)))}"
 
 
-def _lines_of(endpoints: Iterable[Endpoint]) -> str:
-    return lines((*_key(endpoint), str(AccessRule.of(endpoint))) for endpoint in endpoints)
+def _lines_of(entries: Mapping[tuple[str, str], _Entry]) -> str:
+    return lines((*key, str(AccessRule.of(entry.endpoint))) for key, entry in entries.items())
 
 
 def lines(rows: Iterable[tuple[str, ...]]) -> str:

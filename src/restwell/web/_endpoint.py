@@ -85,6 +85,43 @@ def compile_endpoints(parts: Iterable[Part | Version], find_service: FindService
     return endpoints
 
 
+def compile_handlers(
+    parts: Iterable[Part | Version], wanted: Sequence[Handler | str], find_service: FindService, defaults: Defaults
+) -> list[Endpoint]:
+    """The endpoint of each handler, as routes without a version have it, for another protocol than REST.
+
+    A name is that of a route's handler. Raises TypeError for a handler of no route, or of several controllers.
+    """
+    served: dict[tuple[type[Controller], Handler], tuple[Handler, Declaration]] = {}
+    for _, controller, handler, declaration in _handlers(parts, _UNVERSIONED):
+        served[controller, getattr(handler, "__func__", handler)] = handler, declaration
+    schemas = VersionSchemas(_UNVERSIONED, defaults.types)
+    return [
+        _compile(declaration, handler, _UNVERSIONED, schemas, controller, find_service, defaults)
+        for controller, handler, declaration in (_find_handler(served, each) for each in wanted)
+    ]
+
+
+def _find_handler(
+    served: Mapping[tuple[type[Controller], Handler], tuple[Handler, Declaration]], wanted: Handler | str
+) -> tuple[type[Controller], Handler, Declaration]:
+    found = [
+        (controller, *entry)
+        for (controller, function), entry in served.items()
+        if (function.__name__ == wanted if isinstance(wanted, str) else function is wanted)
+    ]
+    if len(found) == 1:
+        return found[0]
+    name = wanted if isinstance(wanted, str) else wanted.__qualname__
+    if found:
+        names = " and ".join(controller.__name__ for controller, *_ in found)
+        raise TypeError(f"{name} is a handler of {names}: rename one, or write a function with @get of its own")
+    declaration = declaration_of(wanted)
+    if isinstance(wanted, str) or declaration is None or wanted.__qualname__ != wanted.__name__:
+        raise TypeError(f"{name} is a handler of no route: serve its controller, or write a function with @get")
+    return Controller, wanted, declaration
+
+
 def _handlers(
     parts: Iterable[Part | Version], version: Version
 ) -> Iterator[tuple[Version, type[Controller], Handler, Declaration]]:

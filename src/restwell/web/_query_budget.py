@@ -72,10 +72,10 @@ class QueryBudget(Hook, Collector):
 
     def _compare(self, context: RequestContext, repeated: Mapping[str, int]) -> None:
         route = context.route
-        budgets: Mapping[str, int] = route.query_budget if route is not None else {}
+        budgets = context.query_budgets or [route.query_budget if route is not None else {}]
         path = route.path if route is not None else str(context.scope.get("path_template"))
         for query, times in repeated.items():
-            budget = budgets.get(query, BUDGET)
+            budget = sum(each.get(query, BUDGET) for each in budgets)
             if times > budget:
                 self._record(Violation(context.method, path, query, budget), times)
 

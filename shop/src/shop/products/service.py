@@ -1,5 +1,5 @@
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from msgspec import UNSET
@@ -21,7 +21,9 @@ from shop.products.schemas import (
     ProductUpdateRequest,
     parse_fields,
 )
-from shop.products.tags import tags_of
+from shop.products.tags import ALL, tags_of
+
+CACHE_TTL_SECONDS: Final = 60
 
 
 class ProductService:
@@ -50,6 +52,16 @@ class ProductService:
         )
         page = await self._cursors.fetch(self._database, queries.page(shape), filters, **arguments)
         return page if fields is None else page.map(lambda row: PartialProduct(**{name: row[name] for name in fields}))
+
+    async def list_categories(self) -> list[str]:
+        """Return the categories that have products, in alphabetical order."""
+        return await self._cache.get_or_load(
+            "categories",
+            lambda: self._database.all(queries.categories),
+            kind=list[str],
+            tags=[ALL],
+            ttl_seconds=CACHE_TTL_SECONDS,
+        )
 
     async def get_product(self, product_id: UUID) -> Product:
         product = await self._database.find(queries.by_id, id=product_id)

@@ -1,0 +1,144 @@
+"""GraphQL of the shop: the same services, rules and limits as the routes."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from graphql import GraphQLObjectType, build_schema
+
+from api_client import Json
+from restwell import App
+from restwell.graphql import GraphQLServer
+from servers import ROOT
+from shop_client import ShopClient
+
+SCHEMA: Final = Path(__file__).with_name("contract") / "schema.graphql"
+MISSING: Final = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
+ORDERS: Final = "{ orders(first: 10) { nodes { id status totalCents items { quantity product { id name stock } } } } }"
+PLACE: Final = (
+    "mutation($input: OrderCreateRequest!) { placeOrder(input: $input) { id status items { product { stock } } } }"
+)
+
+
+async def ask(client: ShopClient, query: str, key: str | None = None, **variables: Any) -> Json:
+    headers = {"idempotency_key": key} if key is not None else {}
+    answer = await client.post("/graphql", {"query": query, "variables": variables}, **headers)
+    found: Json = answer.json()
+    return found
+
+
+def codes(found: Json) -> list[str]:
+    return [each["extensions"]["code"] for each in found["errors"]]
+
+
+async def test_the_catalogue_is_that_of_the_routes(anyone: ShopClient) -> None:
+    """Fails if a list, a filter or a cursor differs from the route."""
+    text = """query($after: String) { products(first: 3, category: "audio", sort: CHEAPEST, maxPrice: 90000,
+        after: $after) { nodes { id name priceCents currency createdAt } pageInfo { endCursor } }
+        categories { name } }"""
+    found = (await ask(anyone, text))["data"]
+    route = (await anyone.get("/v1/products?limit=3&category=audio&sort=price_cents&max_price=90000")).json()
+    assert [each["id"] for each in found["products"]["nodes"]] == [each["id"] for each in route["items"]]
+    assert found["products"]["nodes"][0]["createdAt"] == route["items"][0]["created_at"]
+    following = (await ask(anyone, text, after=found["products"]["pageInfo"]["endCursor"]))["data"]["products"]
+    page = (await anyone.get(f"/v1/products?{route_query(route)}")).json()
+    assert [each["id"] for each in following["nodes"]] == [each["id"] for each in page["items"]]
+    names = [each["name"] for each in found["categories"]]
+    assert "audio" in names
+    assert names == sorted(set(names))
+
+
+def route_query(route: Json) -> str:
+    return f"limit=3&category=audio&sort=price_cents&max_price=90000&cursor={route['next_cursor']}"
+
+
+async def test_a_new_category_appears_at_once(anyone: ShopClient, admin: ShopClient) -> None:
+    """Fails if a change of the products does not invalidate the categories."""
+    before = (await ask(anyone, "{ categories { name } }"))["data"]["categories"]
+    draft = {"name": "Kite", "category": "zzz-kites", "price_cents": 1, "currency": "EUR", "stock": 1}
+    assert (await admin.post("/v1/products", draft)).status_code == 201
+    after = (await ask(anyone, "{ categories { name } }"))["data"]["categories"]
+    assert after == [*before, {"name": "zzz-kites"}]
+
+
+async def test_orders_are_placed_once_and_read_with_their_products(
+    customer: ShopClient, other: ShopClient, app: App
+) -> None:
+    """Fails if a repeated mutation takes stock twice, or if products are read one by one: queries are counted."""
+    first, second = (await customer.get("/v1/products?limit=2&category=audio")).json()["items"]
+    sent = {"items": [{"productId": first["id"], "quantity": 2}, {"productId": second["id"], "quantity": 1}]}
+    placed, again = [await ask(customer, PLACE, "graphql-1", input=sent) for _ in range(2)]
+    assert placed["data"]["placeOrder"]["id"] == again["data"]["placeOrder"]["id"]
+    assert placed["data"]["placeOrder"]["items"][0]["product"]["stock"] == first["stock"] - 2
+    assert await customer.stock_of(first) == first["stock"] - 2
+    for number in range(3):
+        await ask(customer, PLACE, f"more-{number}", input={"items": [{"productId": first["id"], "quantity": 1}]})
+    orders = (await ask(customer, ORDERS))["data"]["orders"]["nodes"]
+    assert len(orders) == 4
+    assert [each["quantity"] for each in orders[-1]["items"]] == [2, 1]
+    assert orders[-1]["items"][1]["product"]["name"] == second["name"]
+    assert not app.query_budget.violations
+
+    order_id = placed["data"]["placeOrder"]["id"]
+    one = "query($id: UUID!) { order(orderId: $id) { id } }"
+    assert (await ask(customer, one, id=order_id))["data"]["order"] == {"id": order_id}
+    assert codes(await ask(other, one, id=order_id)) == ["not_found"]
+    cancel = "mutation($id: UUID!) { cancelOrder(orderId: $id) { status items { product { stock } } } }"
+    assert codes(await ask(other, cancel, id=order_id)) == ["not_found"]
+    cancelled = (await ask(customer, cancel, id=order_id))["data"]["cancelOrder"]
+    assert (cancelled["status"], cancelled["items"][1]["product"]["stock"]) == ("CANCELLED", second["stock"])
+
+
+async def test_rules_of_orders_have_the_codes_of_the_routes(customer: ShopClient) -> None:
+    product = await customer.first_product()
+    for items, code in (
+        ([{"productId": product["id"], "quantity": 10_000}], "out_of_stock"),
+        ([{"productId": MISSING, "quantity": 1}], "invalid"),
+        ([], "invalid"),
+    ):
+        found = await ask(customer, PLACE, "k", input={"items": items})
+        assert (codes(found), found["data"]) == ([code], {"placeOrder": None})
+
+
+async def test_a_deleted_product_of_an_order_is_null(customer: ShopClient, admin: ShopClient) -> None:
+    draft = {"name": "Kite", "category": "toys", "price_cents": 1, "currency": "EUR", "stock": 1}
+    product = (await admin.post("/v1/products", draft)).json()
+    await ask(customer, PLACE, "k", input={"items": [{"productId": product["id"], "quantity": 1}]})
+    await admin.delete(f"/v1/products/{product['id']}", if_match="*")
+    found = await ask(customer, ORDERS)
+    assert (found["data"]["orders"]["nodes"][0]["items"], "errors" in found) == (
+        [{"quantity": 1, "product": None}],
+        False,
+    )
+
+
+async def test_the_own_account_needs_a_session(customer: ShopClient, anyone: ShopClient) -> None:
+    found = await ask(customer, "{ me { id email role } }")
+    route = (await customer.get("/v1/users/me")).json()
+    assert found["data"]["me"] == {"id": route["id"], "email": route["email"], "role": "CUSTOMER"}
+    assert codes(await ask(anyone, "{ me { id } }")) == ["unauthorized"]
+
+
+def test_the_schema_is_the_snapshot_and_has_the_fields_of_the_openapi_document(app: App) -> None:
+    """Fails if the schema changes unnoticed: ``restwell graphql schema > shop/tests/contract/schema.graphql``."""
+    sdl = app.service(GraphQLServer).sdl
+    assert sdl == SCHEMA.read_text()
+    schema = build_schema(sdl)
+    components = app.documents["/v1"]["components"]["schemas"]
+    for name in ("Product", "Order", "OrderItem", "User"):
+        kind = schema.type_map[name]
+        assert isinstance(kind, GraphQLObjectType)
+        described = {camel(each) for each in components[name]["properties"]}
+        assert kind.fields.keys() == described | ({"product"} if name == "OrderItem" else set())
+
+
+async def test_the_request_of_the_guide_works(anyone: ShopClient) -> None:
+    (body,) = re.findall(r"-d '(.*)'", (ROOT / "docs/graphql.md").read_text())
+    found = (await anyone.post("/graphql", json.loads(body))).json()
+    assert len(found["data"]["products"]["nodes"]) == 2
+
+
+def camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(map(str.title, rest))

@@ -1,0 +1,66 @@
+"""GraphQL as a feature of an application."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec import Raw
+
+from restwell.database import Database
+from restwell.graphql._fields import Field, Limits
+from restwell.graphql._server import ERRORS, GraphQLRequest, GraphQLServer
+from restwell.settings import Settings
+from restwell.web import Controller, Feature, Request, Response, post
+from restwell.web._declarations import Handler
+
+
+class GraphQLController(Controller):
+    path = GraphQLServer.path
+    tags = ["GraphQL"]
+    error_format = ERRORS
+
+    @post(status_code=200, rate_limit=None, include_in_schema=False)
+    async def execute(self, data: GraphQLRequest, request: Request, server: GraphQLServer) -> Response[Raw]:
+        """Run a GraphQL operation."""
+        return await server.answer(request, data)
+
+
+class GraphQL(Feature):
+    """``POST /graphql``, with handlers of the application as fields.
+
+    ``queries`` and ``mutations``: handlers by name of the field: a method of a controller, a function with ``@get`` or
+    another, the name of a route's handler, or a Field. They have the guards, rate limits and idempotency keys of their
+    routes; path and query parameters are arguments, the body is ``input``, and a Page is a connection of Relay.
+    ``relations``: functions with ``@relation``. ``documents``: the file of the trusted documents, which
+    ``restwell graphql persist`` writes; in production no others run, unless GRAPHQL_DOCUMENTS=any.
+    """
+
+    def __init__(
+        self,
+        *,
+        queries: Mapping[str, Handler | str | Field],
+        mutations: Mapping[str, Handler | str | Field] | None = None,
+        relations: Sequence[Callable[..., Awaitable[Any]]] = (),
+        limits: Limits | None = None,
+        documents: Path | None = None,
+    ) -> None:
+        def build(database: Database, settings: Settings) -> GraphQLServer:
+            return GraphQLServer(
+                _fields(queries),
+                _fields(mutations or {}),
+                relations,
+                limits or Limits(),
+                documents,
+                database=database,
+                settings=settings,
+            )
+
+        super().__init__(
+            controllers=[GraphQLController],
+            services=[build],
+            tag_descriptions={"GraphQL": "Several resources in one request."},
+        )
+
+
+def _fields(declared: Mapping[str, Handler | str | Field]) -> dict[str, Field]:
+    return {name: each if isinstance(each, Field) else Field(handler=each) for name, each in declared.items()}
