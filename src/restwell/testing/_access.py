@@ -1,5 +1,6 @@
 """Checks who may call each route of an application."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from itertools import chain
@@ -197,6 +198,7 @@ async def _differences(
         return
     path = sample_path(endpoint, ids)
     for caller in callers:
+        await asyncio.sleep(0)  # a request that is refused may never wait, and thousands would block the event loop
         is_admitted = caller.is_valid and rule.admits(caller.role, caller.scopes)
         if is_admitted or rule.anonymous or (rule.optional and caller.is_anonymous):
             status = await guard_status(endpoint, caller.client, path)
