@@ -24,10 +24,13 @@ async def guess(client: httpx.AsyncClient, email: str = OWNER, word: str = "a wr
 
 
 @pytest.mark.parametrize("email", [OWNER, "nobody@app.example"])
-async def test_a_guess_after_the_free_attempts_has_to_wait(client: httpx.AsyncClient, email: str) -> None:
+async def test_a_guess_after_the_free_attempts_has_to_wait(
+    client: httpx.AsyncClient, database: Database, email: str
+) -> None:
     """Fails without the check. Unknown accounts are throttled too, so that they are indistinguishable."""
     for _ in range(FREE_ATTEMPTS):
         assert_problem(await guess(client, email), 401, "invalid_credentials")
+    await database.run(_age, last_at=datetime.now(UTC))  # on a busy machine the second may be over
     answer = await guess(client, email, PASSWORD)
     assert_problem(answer, 429, "too_many_attempts")
     assert answer.headers["retry-after"] == "1"

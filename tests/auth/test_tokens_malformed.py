@@ -76,18 +76,22 @@ SAYINGS |= {
 }
 
 
-@pytest.mark.parametrize("case", HEADERS)
-def test_a_token_with_a_malformed_header_is_unauthorized(case: str) -> None:
+def is_unauthorized(token: str) -> bool:
+    try:
+        tokens.verify(token)
+    except Unauthorized:
+        return True
+    return False
+
+
+def test_a_token_with_a_malformed_header_is_unauthorized() -> None:
     """`"crit": 5` was a TypeError, a 500."""
-    with pytest.raises(Unauthorized):
-        tokens.verify(signed(HEADERS[case]))
+    assert [case for case, header in HEADERS.items() if not is_unauthorized(signed(header))] == []
 
 
-@pytest.mark.parametrize("case", SAYINGS)
-def test_a_token_with_malformed_claims_is_unauthorized(case: str) -> None:
+def test_a_token_with_malformed_claims_is_unauthorized() -> None:
     """Breaks when a claim is used before its type is checked, or when issuer or audience are not compared."""
-    with pytest.raises(Unauthorized):
-        tokens.verify(signed(claims=SAYINGS[case]))
+    assert [case for case, claims in SAYINGS.items() if not is_unauthorized(signed(claims=claims))] == []
 
 
 @pytest.mark.parametrize(

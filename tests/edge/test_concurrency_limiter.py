@@ -123,7 +123,7 @@ async def test_the_concurrency_limit_follows_the_event_loop_delay() -> None:
     await asyncio.sleep(0.15)
     shrunk = limiter.limit
     await asyncio.sleep(0.3)
-    assert limiter.limit == shrunk <= MAX_LIMIT, "there is no demand for more"
+    assert limiter.limit <= shrunk <= MAX_LIMIT, "there is no demand for more"
 
 
 async def test_a_request_holds_a_slot_until_its_response_starts() -> None:

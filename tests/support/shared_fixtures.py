@@ -37,6 +37,7 @@ KINDS = {
     "system": "starts the application as in production, and does to it what may happen there",
 }
 SERVERS = {"postgres_server", "redis_url", "rabbit_url"}
+_ENDED = pytest.StashKey[int]()
 
 # The tests start hundreds of processes; without bytecode files, each would compile every module.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -128,8 +129,9 @@ def _open_run(config: pytest.Config) -> None:
     def close() -> None:
         watcher.kill()
         watcher.wait()
-        if left := reaper.sweep(folder):
-            raise AssertionError(f"the tests left processes behind: {left}")
+        left = reaper.sweep(folder)
+        if left and config.stash.get(_ENDED, None) != pytest.ExitCode.INTERRUPTED:
+            raise AssertionError(f"the tests left processes behind, which have been ended now: {left}")
 
     config.add_cleanup(close)
 
@@ -277,7 +279,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(reason)
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_ENDED] = exitstatus
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") == "true" and reporter is not None and _missing(reporter):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -180,58 +180,57 @@ def read(place: str, kind: Any, text: str, *, quoted: bool = True) -> Any:
 PLACES = ["query", "body", "optional", "item", "map"]
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize(
-    ("kind", "text", "value"), [(kind, text, value) for kind, all_ in READ for text, value in all_.items()]
-)
-def test_a_canonical_text_is_parsed_at_every_place(place: str, kind: Any, text: str, value: Any) -> None:
-    assert read(place, kind, text) == value
+IN_JSON = ["body", "optional", "item", "map"]
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize(
-    ("kind", "text"),
-    [(kind, text) for kind, texts in REFUSED for text in [*texts, *([""] if kind is not bytes else [])]],
-)
-def test_a_text_that_is_not_canonical_is_refused_at_every_place(place: str, kind: Any, text: str) -> None:
+def accepted(places: list[str], kind: Any, texts: list[str], *, quoted: bool = True) -> list[tuple[str, str]]:
+    """The places and texts that are not refused."""
+    found = []
+    for place in places:
+        for text in texts:
+            try:
+                read(place, kind, text, quoted=quoted)
+            except (Invalid, MalformedRequest):
+                continue
+            found.append((place, text))
+    return found
+
+
+@pytest.mark.parametrize(("kind", "values"), READ)
+def test_a_canonical_text_is_parsed_at_every_place(kind: Any, values: dict[str, Any]) -> None:
+    for text, value in values.items():
+        for place in PLACES:
+            assert read(place, kind, text) == value, (place, text)
+
+
+@pytest.mark.parametrize(("kind", "texts"), REFUSED)
+def test_a_text_that_is_not_canonical_is_refused_at_every_place(kind: Any, texts: list[str]) -> None:
     """Breaks with the decoder alone: it accepts `t`, `z`, a space, no offset, upper-case UUIDs, and `NaN`."""
-    with pytest.raises(Invalid):
-        read(place, kind, text)
+    assert accepted(PLACES, kind, [*texts, *([""] if kind is not bytes else [])]) == []
 
 
-@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("kind", "text", "value"), LITERALS)
-def test_a_canonical_literal_is_parsed_at_every_place(place: str, kind: Any, text: str, value: Any) -> None:
-    got = read(place, kind, text, quoted=False)
-    assert (got, type(got)) == (value, type(value))
+def test_a_canonical_literal_is_parsed_at_every_place(kind: Any, text: str, value: Any) -> None:
+    for place in PLACES:
+        got = read(place, kind, text, quoted=False)
+        assert (got, type(got)) == (value, type(value)), place
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in NO_LITERALS for text in ["", *texts]])
-def test_a_literal_that_is_not_canonical_is_refused_at_every_place(place: str, kind: Any, text: str) -> None:
+@pytest.mark.parametrize(("kind", "texts"), NO_LITERALS)
+def test_a_literal_that_is_not_canonical_is_refused_at_every_place(kind: Any, texts: list[str]) -> None:
     """Such a body may be malformed JSON. `null` is the value of a nullable field only in JSON."""
-    if text == "null" and place == "optional":
-        assert read(place, kind, text, quoted=False) is None
-        return
-    with pytest.raises((Invalid, MalformedRequest)):
-        read(place, kind, text, quoted=False)
+    assert accepted(PLACES, kind, ["", *texts], quoted=False) == [("optional", "null")]
 
 
-@pytest.mark.parametrize("place", ["body", "optional", "item", "map"])
 @pytest.mark.parametrize("kind", [int, float, bool, Size])
-@pytest.mark.parametrize("text", ["1", "true", "1.0"])
-def test_a_literal_in_quotes_is_refused(place: str, kind: Any, text: str) -> None:
-    with pytest.raises(Invalid):
-        read(place, kind, text)
+def test_a_literal_in_quotes_is_refused(kind: Any) -> None:
+    assert accepted(IN_JSON, kind, ["1", "true", "1.0"]) == []
 
 
-@pytest.mark.parametrize("place", ["body", "optional", "item", "map"])
 @pytest.mark.parametrize("kind", [kind for kind, _ in READ])
-@pytest.mark.parametrize("number", ["1700000000", "1.5", "1e999999999", "true"])
-def test_a_number_in_place_of_a_text_is_refused(place: str, kind: Any, number: str) -> None:
+def test_a_number_in_place_of_a_text_is_refused(kind: Any) -> None:
     """Breaks with the decoder alone: a decimal may be a number, and formatting `1e999999999` takes a gigabyte."""
-    with pytest.raises(Invalid):
-        read(place, kind, number, quoted=False)
+    assert accepted(IN_JSON, kind, ["1700000000", "1.5", "1e999999999", "true"], quoted=False) == []
 
 
 def test_the_openapi_document_has_the_patterns_of_the_grammar() -> None:
