@@ -107,7 +107,7 @@ api: .venv/.dev ## Write the public Python API to tests/contract/python_api.txt,
 	@$(BIN)/python tests/support/python_api.py
 
 lock: .venv/.dev ## Resolve what pyproject.toml asks for into requirements/ (ARGS=--upgrade for the newest)
-	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --extra dev --group build $(LOCK) $(ARGS) -o requirements/run.txt
+	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --extra dev --extra graphiql --group build $(LOCK) $(ARGS) -o requirements/run.txt
 	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --all-extras --group build --group dev --group shop/pyproject.toml:dev $(LOCK) $(ARGS) -o requirements/dev.txt
 	@$(BIN)/uv pip compile --group deploy --constraint requirements/dev.txt $(LOCK) $(ARGS) -o requirements/deploy.txt
 	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml $(IMAGE_EXTRAS) --constraint requirements/dev.txt $(LOCK) $(ARGS) -o requirements/image.txt

@@ -140,7 +140,7 @@ async def test_the_route_refuses_other_bodies_in_the_form_of_graphql(client: htt
     form = await client.post("/graphql", data={"query": "{ a }"})
     assert (form.status_code, errors_of(form)) == (415, [((), "unsupported_media_type", 415)])
     assert (await client.post("/graphql", json=[{"query": "{ a }"}])).status_code == 422
-    assert (await client.get("/graphql")).status_code == 405
+    assert (await client.delete("/graphql")).status_code == 405
 
 
 async def test_a_field_counts_against_the_rate_of_its_route_and_by_its_cost(filled: Settings, tmp_path: Path) -> None:

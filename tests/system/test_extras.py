@@ -20,6 +20,7 @@ LIBRARIES: Final = {
     "contract": {"schemathesis"},
     "dev": {"watchfiles"},
     "docs": {"swagger-ui-py"},
+    "graphiql": {"graphene-django-graphiql-static"},
     "graphql": {"graphql-core"},
     "litestar": {"litestar"},
     "mail": {"aiosmtplib", "email-validator"},
@@ -63,6 +64,9 @@ STARTS: Final = {
     "docs": """
         from restwell.web._docs import docs_routes
         assert len(docs_routes(app.documents, app.versions)) == 4""",
+    "graphiql": """
+        from importlib.util import find_spec
+        assert find_spec("graphene_django_graphiql_static") is not None""",
     "graphql": """
         from restwell.graphql import GraphQL, GraphQLServer
         greeting = GraphQL(queries={"greeting": GreetingController.greet})

@@ -76,3 +76,25 @@ def test_the_documentation_page_shows_the_selected_version(page: Page, server: S
 def _operations(server: Served, version: str = "") -> int:
     paths = httpx.get(f"{server.url}{version}/openapi.json").json()["paths"]
     return sum(len(methods) for methods in paths.values())
+
+
+def test_graphiql_describes_the_schema_and_runs_a_document(page: Page, server: Served) -> None:
+    """Breaks when a script is inline or from another origin, and when the limits refuse the query for the schema."""
+    complaints: list[str] = []
+    foreign: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda r: foreign.append(r.url) if not r.url.startswith((server.url, "data:")) else None)
+
+    text = '{ products(first: 1, category: "audio") { nodes { name } } }'
+    page.goto(f"{server.url}/graphql")
+    page.get_by_role("button", name="Show Documentation Explorer").click()
+    expect(page.locator(".graphiql-doc-explorer")).to_contain_text("Query")
+    page.locator(".graphiql-query-editor .CodeMirror textarea").focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(text)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".result-window")).to_contain_text('"products"')
+    expect(page.locator(".result-window")).to_contain_text('"nodes"')
+    assert complaints == []
+    assert foreign == []

@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from restwell.database import Database
 from restwell.graphql._fields import Field, Limits
+from restwell.graphql._graphiql import GraphiQL, GraphiQLController
 from restwell.graphql._server import ERRORS, GraphQLRequest, GraphQLServer
 from restwell.settings import Settings
 from restwell.web import Controller, Feature, Request, Response, post
@@ -32,7 +33,8 @@ class GraphQL(Feature):
     another, the name of a route's handler, or a Field. They have the guards, rate limits and idempotency keys of their
     routes; path and query parameters are arguments, the body is ``input``, and a Page is a connection of Relay.
     ``relations``: functions with ``@relation``. ``documents``: the file of the trusted documents, which
-    ``restwell graphql persist`` writes; in production no others run, unless GRAPHQL_DOCUMENTS=any.
+    ``restwell graphql persist`` writes; in production no others run, unless GRAPHQL_DOCUMENTS=any. With the extra
+    ``graphiql``, ``GET /graphql`` is GraphiQL in development and test.
     """
 
     def __init__(
@@ -56,8 +58,8 @@ class GraphQL(Feature):
             )
 
         super().__init__(
-            controllers=[GraphQLController],
-            services=[build],
+            controllers=[GraphQLController, GraphiQLController],
+            services=[build, GraphiQL],
             tag_descriptions={"GraphQL": "Several resources in one request."},
         )
 
