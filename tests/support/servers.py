@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache
-from itertools import count
+from itertools import cycle
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -41,16 +41,25 @@ def assert_allowed() -> None:
     assert allowed, "a unit test starts no process; mark it, or its module: pytest.mark.integration"
 
 
-_ports = count(10_000 + 1_500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + os.getpid() % 1_000)
+def _ports_of_this_process() -> Iterator[int]:
+    """A thousand ports below the range of ephemeral ports, which no other test process of this machine has."""
+    with socket.socket() as lock:  # as long as this process runs
+        for block in range(20):
+            with suppress(OSError):
+                lock.bind(("127.0.0.1", 9_900 + block))
+                yield from cycle(range(10_000 + 1_000 * block, 11_000 + 1_000 * block))
+    raise AssertionError("more than 20 test processes run on this machine")
+
+
+_ports = _ports_of_this_process()
 
 
 def free_port() -> int:
-    """A free port, from a range of this test process, below the range of ephemeral ports."""
-    for port in _ports:
+    """A free port of this test process."""
+    while True:
         with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+            probe.bind(("127.0.0.1", port := next(_ports)))
             return port
-    raise AssertionError  # unreachable: the range is endless
 
 
 def postgres_programs() -> Path | None:
