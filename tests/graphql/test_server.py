@@ -226,6 +226,35 @@ async def test_a_document_with_several_operations_names_one(ask: Any) -> None:
         assert (answer.status_code, errors_of(answer)[0][1]) == (400, "invalid_document")
 
 
+async def test_operations_are_counted_by_outcome(ask: Any, client: httpx.AsyncClient) -> None:
+    """Fails if an operation that was refused or that failed is counted as successful."""
+    for text, token in (
+        ('{ book(bookId: 1) { id } guess(word: "a") }', ""),
+        ("{ book(bookId: 999) { id } }", ""),
+        ("{ hidden { role } }", ""),
+        ("{ nothing }", ""),
+        ("{ a", ""),
+    ):
+        await ask(text, token)
+    for _ in range(2):
+        await ask(REVIEW, "owner", {"idempotency-key": "k"}, variables={"input": {"text": "good"}})
+    found = {
+        name: float(value)
+        for name, value in (line.rsplit(" ", 1) for line in (await client.get("/metrics")).text.splitlines())
+        if name.startswith("restwell_graphql_")
+    }
+    operations = {tuple(re.findall('"(.*?)"', name)): value for name, value in found.items() if "operations" in name}
+    assert operations == {
+        ("QUERY", "book", "ok"): 1,
+        ("QUERY", "guess", "ok"): 1,
+        ("QUERY", "book", "error"): 1,
+        ("QUERY", "hidden", "refused"): 1,
+        ("MUTATION", "addReview", "ok"): 1,
+        ("MUTATION", "addReview", "replayed"): 1,
+    }
+    assert found['restwell_graphql_documents_refused_total{code="invalid_document"}'] == 2
+
+
 async def test_the_schema_of_an_application_is_its_own(filled: Settings) -> None:
     """Fails if the feature keeps the server of its first application."""
     feature = library()

@@ -1,12 +1,15 @@
 """Runs documents: guards and rate limits as of the routes, then the library's executor."""
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import CoroutineType
 from typing import Any, Final, TypeGuard
 
 from graphql import GraphQLError, GraphQLSchema, execute, print_schema
 from msgspec import Raw, Struct
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from restwell.database import Database
 from restwell.edge._rate_limit import RateLimit
@@ -20,6 +23,7 @@ from restwell.graphql._samples import sample_document
 from restwell.graphql._schema import Execution, build_schema
 from restwell.graphql._types import camel
 from restwell.idempotency import REPLAYED_HEADER
+from restwell.observability._metric_families import define_counter
 from restwell.rate_limits import Rate
 from restwell.settings import Settings
 from restwell.web import Request, Response
@@ -31,6 +35,16 @@ from restwell.web._parameters import FindService
 from restwell.web._request import JSON
 from restwell.web._transports import Operation, Transport
 
+OPERATIONS: Final = define_counter(
+    "restwell_graphql_operations_total",
+    "Queries and mutations by outcome; error: the response has one.",
+    "kind",
+    "operation",
+    "outcome",
+)
+DOCUMENTS_REFUSED: Final = define_counter(
+    "restwell_graphql_documents_refused_total", "Documents of GraphQL that were refused before their guards.", "code"
+)
 MEDIA_TYPE: Final = "application/graphql-response+json"
 
 
@@ -57,7 +71,7 @@ class GraphQLRequest(Struct, rename="camel"):
         return self.document_id or (persisted.sha256_hash if persisted is not None else None)
 
 
-class GraphQLServer(Transport):
+class GraphQLServer(Transport, Collector):
     """The schema of an application and its documents: ``app.service(GraphQLServer)``."""
 
     path = "/graphql"
@@ -81,6 +95,8 @@ class GraphQLServer(Transport):
         self._settings = settings
         self._rate_limit: RateLimit | None = None
         self._reads: Rate | None = None
+        self._outcomes: Counter[tuple[str, str, str]] = Counter()
+        self._refused: Counter[str] = Counter()
         self.trusted_file = documents
         self.documents: Documents
         self.schema: GraphQLSchema
@@ -109,6 +125,10 @@ class GraphQLServer(Transport):
         """The schema in its own language."""
         return print_schema(self.schema) + "\n"
 
+    def collect(self) -> Iterator[Metric]:
+        yield OPERATIONS.family(self._outcomes)
+        yield DOCUMENTS_REFUSED.family(self._refused)
+
     def sample(self, operation: Operation) -> dict[str, str]:
         return {"query": sample_document(self.schema, operation)}
 
@@ -120,11 +140,19 @@ class GraphQLServer(Transport):
             plan = document.plan(sent.operation_name)
             costs = self.costs_of(plan, variables)
             self.documents.validate(document)
-        except AppError:
+        except AppError as error:
+            self._refused[error.code] += 1
             await self._count(request, [(self._reads, 1)])
             raise
-        await self._admit(request, plan, costs)
-        return await self._execute(request, document, plan, sent.operation_name, variables)
+        outcome = "refused"
+        try:
+            await self._admit(request, plan, costs)
+            response, outcome = await self._execute(request, document, plan, sent.operation_name, variables)
+        finally:
+            for each in plan.fields:
+                if each.operation is not None:
+                    self._outcomes[each.operation.kind, each.operation.name, outcome] += 1
+        return response
 
     def costs_of(self, plan: Plan, variables: Mapping[str, Any]) -> list[tuple[Rate | None, int]]:
         """How often each rate is counted. Raises DocumentTooComplex."""
@@ -156,7 +184,8 @@ class GraphQLServer(Transport):
 
     async def _execute(
         self, request: Request, document: Document, plan: Plan, name: str | None, variables: Mapping[str, Any]
-    ) -> Response[Raw]:
+    ) -> tuple[Response[Raw], str]:
+        """The response, and its outcome for the metrics."""
         execution = Execution(request)
         request.context.query_budgets = [each.query_budget for each in plan.operations]
         found: Any = execute(
@@ -179,7 +208,8 @@ class GraphQLServer(Transport):
         headers = {REPLAYED_HEADER: "true"} if execution.is_replayed else {}
         accept = request.headers.get("accept", "")
         media_type = JSON if JSON in accept and MEDIA_TYPE not in accept else MEDIA_TYPE
-        return Response(content=Raw(encode_json(body)), headers=headers, media_type=media_type)
+        outcome = "error" if errors else "replayed" if execution.is_replayed else "ok"
+        return Response(content=Raw(encode_json(body)), headers=headers, media_type=media_type), outcome
 
     def _shown(self, request: Request, error: GraphQLError) -> dict[str, Any]:
         """An error of a field, with the problem that the route would respond with."""
