@@ -19,7 +19,7 @@ SETUPS = dict(re.findall(r"^### ([^\n]+)\n.*?```sh\n(.*?)```", GUIDE, re.MULTILI
 
 def test_a_span_of_the_application_is_in_the_trace() -> None:
     trace = Trace("a" * 32, "b" * 16)
-    current.set((trace, trace.span_id))
+    current.set((trace, trace.span_id, None))
     with span("resize image", width=400) as resize:
         assert resize.headers["traceparent"].startswith(f"00-{'a' * 32}-")
     current.set(None)
@@ -30,12 +30,14 @@ def test_a_span_of_the_application_is_in_the_trace() -> None:
 
 
 def test_the_guide_has_the_usual_vendors() -> None:
-    assert set(SETUPS) == {"A collector", "New Relic", "Datadog", "Grafana", "Sentry"}
+    vendors = {"New Relic", "Datadog", "Datadog without an Agent", "Grafana", "Sentry"}
+    assert set(SETUPS) == {"A collector", *vendors}
+    assert GUIDE.count("OTEL_SERVICE_NAME=") == len(SETUPS), "each heading has one"
 
 
 @pytest.mark.parametrize("vendor", SETUPS)
 async def test_the_environment_of_the_guide_exports_to_a_receiver(vendor: str, tmp_path: Path) -> None:
-    """Breaks when a line of the guide names no setting, or its headers are not those that it shows."""
+    """Fails if a line of the guide names no setting, or its headers are not sent, general ones or those of traces."""
     env = dict(line.split("=", 1) for line in SETUPS[vendor].strip().splitlines())
     assert set(env) <= {"_".join(path).upper() for path in Settings.paths()}
     env["DATABASE_URL"] = f"sqlite:///{tmp_path / 'app.db'}"
@@ -55,7 +57,8 @@ async def test_the_environment_of_the_guide_exports_to_a_receiver(vendor: str, t
             await kit.close()
         (sent,) = receiver.requests
     assert sent["path"] == path
-    for name, value in documented.pairs(documented.exporter_otlp_headers).items():
+    assert ("key" in str(env) or "Basic" in str(env)) == bool(documented.traces_headers)
+    for name, value in documented.traces_headers.items():
         assert sent["headers"][name.lower()] == value
     assert sent["resource"]["service.name"] == env.get("OTEL_SERVICE_NAME", "guide")
     assert [each["trace_id"] for each in sent["spans"]] == [trace.trace_id]

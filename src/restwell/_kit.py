@@ -146,7 +146,7 @@ class Kit(OptionalParts):
 
         sender = OtlpSender(
             otel.traces_url,
-            otel.pairs(otel.exporter_otlp_headers),
+            otel.traces_headers,
             lambda: {
                 "service.name": self.name,
                 "service.version": self.metrics.reports.version,

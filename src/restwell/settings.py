@@ -227,7 +227,9 @@ class OtelSettings(Section):
     exporter_otlp_endpoint: Annotated[str, AfterValidator(check_otlp_url)] | None = None
     exporter_otlp_traces_endpoint: Annotated[str, AfterValidator(check_otlp_url)] | None = None
     exporter_otlp_headers: Pairs = SecretStr("")
+    exporter_otlp_traces_headers: Pairs = SecretStr("")
     exporter_otlp_protocol: Literal["http/protobuf"] = "http/protobuf"
+    exporter_otlp_traces_protocol: Literal["http/protobuf"] = "http/protobuf"
     service_name: str | None = None
     resource_attributes: Pairs = SecretStr("")
     traces_sampler: Literal["traceidratio", "parentbased_traceidratio"] = "traceidratio"
@@ -238,6 +240,11 @@ class OtelSettings(Section):
         """The URL that traces are sent to."""
         base = self.exporter_otlp_endpoint
         return self.exporter_otlp_traces_endpoint or (f"{base.rstrip('/')}/v1/traces" if base is not None else None)
+
+    @property
+    def traces_headers(self) -> dict[str, str]:
+        """Those for traces replace the general ones, as OpenTelemetry defines it."""
+        return self.pairs(self.exporter_otlp_traces_headers) or self.pairs(self.exporter_otlp_headers)
 
     @staticmethod
     def pairs(value: SecretStr) -> dict[str, str]:

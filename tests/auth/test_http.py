@@ -89,7 +89,7 @@ async def test_a_request_continues_the_trace_and_its_span_has_no_path_and_no_que
 ) -> None:
     """Breaks when the span has the URL: the code of a sign-in is in it."""
     trace = Trace("a" * 32, "b" * 16)
-    current.set((trace, trace.span_id))
+    current.set((trace, trace.span_id, None))
     server.answers["/a?code=secret"] = 404, {}
     with pytest.raises(Refused):
         await request_json(http, "GET", f"{server.url}/a?code=secret")

@@ -356,7 +356,7 @@ async def test_the_trace_of_a_read_says_how_its_value_was_found(harness: CacheHa
 
     async def traced(cache: Cache) -> tuple[str | None, list[object]]:
         trace = Trace("a" * 32, "b" * 16)
-        current.set((trace, trace.span_id))
+        current.set((trace, trace.span_id, None))
         await harness.get(cache)
         spans = [(name, (attributes or {}).get("outcome")) for name, _, _, _, _, _, _, attributes in trace.spans]
         return trace.cache, [each for each in spans if each[0].startswith("cache ")]

@@ -22,7 +22,7 @@ sleep = query("test.sleep", text("SELECT count(pg_sleep(10))"), into=int)
 @pytest.fixture
 def trace() -> Iterator[Trace]:
     found = Trace("a" * 32, "b" * 16)
-    current.set((found, found.span_id))
+    current.set((found, found.span_id, None))
     yield found
     current.set(None)
 
@@ -48,7 +48,7 @@ async def test_each_caller_of_a_batched_read_has_a_span_of_its_own(empty_url: st
 
         async def read(number: int) -> Trace:
             trace = Trace(f"{number:032}", f"{number:016}")
-            current.set((trace, trace.span_id))
+            current.set((trace, trace.span_id, None))
             await database.find(pen_by_id, id=number)
             return trace
 

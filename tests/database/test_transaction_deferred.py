@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text, delete, insert, select, update
 
 from restwell.database import Database, UniqueViolation, open_database, param, query
-from restwell.database._instrumentation import start_counting, stop_counting
 from restwell.database._transaction import MAX_BATCH
+from restwell.observability._trace import Trace, current, new_ids
 
 metadata = MetaData()
 shelves = Table("shelves", metadata, Column("id", Integer, primary_key=True), Column("name", Text))
@@ -22,6 +22,13 @@ names = query("shelves.names", select(shelves.c.name).order_by(shelves.c.id).lim
 book_ids = query("books.ids", select(books.c.id).order_by(books.c.id).limit(100), into=int)
 
 
+def counted() -> dict[str, int]:
+    """How often each query of this test has run."""
+    counts: dict[str, int] = {}
+    current.set((Trace(*new_ids()), "", counts))
+    return counts
+
+
 @pytest.fixture
 async def opened(empty_url: str) -> AsyncIterator[Database]:
     async with open_database(empty_url, pool_size=2) as database:
@@ -33,12 +40,12 @@ async def opened(empty_url: str) -> AsyncIterator[Database]:
 
 async def test_deferred_writes_are_sent_with_the_commit_in_one_round_trip(opened: Database) -> None:
     """Breaks when the commit drops deferred writes, and when each write is a separate round trip."""
-    start_counting()
+    counts = counted()
     async with opened.transaction() as tx:
         tx.defer(add_shelf, id=1, name="a'$1'")
         tx.defer(add_book, id=7, shelf=1)
         tx.defer(add_book, id=8, shelf=1)
-    assert stop_counting() == {"shelves.add+books.add": 1}
+    assert counts == {"shelves.add+books.add": 1}
     assert (await opened.all(names), await opened.all(book_ids)) == (["a'$1'"], [7, 8])
 
 
@@ -95,13 +102,13 @@ async def test_a_transaction_that_suppresses_the_error_of_a_deferred_write_saves
 
 async def test_more_deferred_writes_than_one_batch_are_sent_query_by_query(opened: Database) -> None:
     """The writes are sent in the order in which they were deferred: a book references its shelf."""
-    start_counting()
+    counts = counted()
     async with opened.transaction() as tx:
         for number in range(MAX_BATCH):
             tx.defer(add_shelf, id=number, name=str(number))
         tx.defer(add_book, id=7, shelf=1)
         tx.defer(name_shelf, match_id=0, name="first")
-    assert stop_counting() == {"shelves.add": 1, "books.add": 1, "shelves.name": 1}
+    assert counts == {"shelves.add": 1, "books.add": 1, "shelves.name": 1}
     assert await opened.all(names) == ["first", *map(str, range(1, MAX_BATCH))]
 
 

@@ -145,6 +145,22 @@ async def test_a_request_holds_a_slot_until_its_response_starts() -> None:
     assert (running, limiter._running) == ([1, 0, 1], 0)
 
 
+async def test_a_request_that_is_cancelled_before_its_response_gives_its_slot_back() -> None:
+    """Fails if only requests with a response release their slot: disconnects of clients would use up the limit."""
+    limiter, started = ConcurrencyLimiter(), asyncio.Event()
+
+    async def wait(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    waiting = asyncio.create_task(request(wait, hooks=[limiter]))
+    await started.wait()
+    assert limiter._running == 1
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert limiter._running == 0
+
+
 async def test_a_request_waits_for_a_slot_or_is_refused_before_the_application() -> None:
     """Breaks when a refused request releases a slot that it does not hold."""
     limiter = filled(ConcurrencyLimiter())

@@ -131,7 +131,7 @@ async def test_errors_and_answers_of_hooks_are_counted() -> None:
 
 
 async def test_a_request_without_a_response_has_no_status_class() -> None:
-    """A cancelled request, as at the end of a server."""
+    """A cancelled request, as at the end of a server. Fails if the gauge is decremented with a response only."""
 
     async def cancelled(*_: object) -> None:
         raise asyncio.CancelledError
@@ -144,7 +144,7 @@ async def test_a_request_without_a_response_has_no_status_class() -> None:
 
 
 async def test_requests_in_progress_are_counted() -> None:
-    """Breaks when the gauge is not decremented for a request that fails."""
+    """Fails if the gauge is not decremented for a request that fails."""
     started, go = asyncio.Event(), asyncio.Event()
 
     async def waiting(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -162,7 +162,9 @@ async def test_requests_in_progress_are_counted() -> None:
 
 
 async def test_10_000_random_paths_and_methods_make_no_new_series() -> None:
-    """Breaks when the path of an unknown route, or an unknown method, is a label: any client could fill the memory."""
+    """Fails if the path of an unknown route, or an unknown method, is a label: any client could fill the memory. Also
+    if a request with an unknown method stays in progress.
+    """
     counted = Counted()
     chosen = random.Random(1)  # noqa: S311  # names, no secrets
     for method in ("GET", "TRACE", "BREW"):
@@ -173,7 +175,21 @@ async def test_10_000_random_paths_and_methods_make_no_new_series() -> None:
         method = chosen.choice(["GET", "TRACE", "".join(chosen.choices(string.ascii_uppercase, k=5))])
         await counted.request(method, f"/{name}")
     assert counted.series() == before
+    assert counted.active("_OTHER") == 0
     assert counted.value(f"{NAME}_count", "_OTHER", "", "2xx") > 2_000  # type: ignore[operator]  # it exists
+
+
+async def test_a_newer_sampled_request_replaces_the_exemplar_of_its_bucket() -> None:
+    """Fails if a bucket keeps its first example: traces that the collector has deleted long ago."""
+    traced = Traced()
+    counted = Counted(hello, traced)
+    await counted.request("GET", "/things/1")
+    (series,) = counted.metrics._series.values()
+    series.bounds, series.counts = (), [1]  # one bucket, whatever the machine is doing
+    for name in ("a", "b"):
+        traced.trace = Trace(name * 32, "", sampled=True)
+        await counted.request("GET", "/things/1")
+    assert series.examples[0].trace_id == "b" * 32
 
 
 async def test_the_newest_sampled_request_of_a_bucket_is_its_exemplar_over_all_workers(tmp_path: Path) -> None:

@@ -154,10 +154,10 @@ async def test_the_trace_has_the_user_of_the_request() -> None:
 async def test_a_request_inside_another_task_with_a_trace_gives_it_back() -> None:
     """Breaks when the end of a request clears the trace of the task that sent it to an application in its process."""
     outer = Trace("a" * 32, "b" * 16)
-    current.set((outer, outer.span_id))  # of the task of this test
+    current.set((outer, outer.span_id, None))  # of the task of this test
     exported: list[Ended] = []
     await send_request(Edge(hello, hooks(exported)), scope_of("GET", "/"))
-    assert current.get() == (outer, outer.span_id)
+    assert current.get() == (outer, outer.span_id, None)
     assert exported[0].trace is not outer
 
 

@@ -14,7 +14,7 @@ def test_requests_belong_to_the_deprecation_of_their_route_or_of_its_version() -
     calls = [("GET", "/v1/old", "user", 2.0), ("GET", "/v1/things", "user", 3.0), ("", "", "", 7.0)]
     report = usage_report(
         {
-            "restwell_api_deprecation_info": [(V1, 2.0), (OTHER, 2.0), (OLD, 2.0)],
+            "restwell_api_deprecation_info": [(V1, 1.0), (OTHER, 1.0), (OLD, 1.0)],
             "restwell_api_requests": [
                 ({"version": "/v1", "client": "user"}, 5.0),
                 ({"version": "", "client": ""}, 7.0),

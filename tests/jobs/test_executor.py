@@ -147,7 +147,7 @@ async def test_a_job_carries_the_trace_and_the_id_of_its_request(harness: JobsHa
 
     harness.known = [note]
     request = Trace("a" * 32, "b" * 16, sampled=True, request_id="request-1")
-    current.set((request, request.span_id))
+    current.set((request, request.span_id, None))
     job_id = await harness.enqueue(sample_jobs.note, text="x")
     current.set(None)
     without_request = await harness.enqueue(sample_jobs.note, text="outside of any request")

@@ -14,10 +14,10 @@ from uuid import uuid4
 
 import msgspec
 import pytest
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, Info
 from prometheus_client.parser import text_string_to_metric_families
 
-from restwell.observability._metric_families import Series
+from restwell.observability._metric_families import Series, TraceExample
 from restwell.observability._metrics import Metrics
 from restwell.observability._metrics_folder import Family, MetricsFolder, merge
 
@@ -309,3 +309,56 @@ def test_a_histogram_with_other_buckets_is_left_out() -> None:
     (merged,) = merge([own, histogram([1.0], [5, 5]), histogram([1.0, 2.0], [1, 0, 0])])
     assert merged.series == [Series({"kind": "a"}, [2, 2, 3], 3.0, {})]
     assert own.series[0].counts == [1, 2, 3], "the counts of the process are not changed"
+
+
+def test_histograms_of_processes_are_merged_series_by_series_and_bucket_by_bucket() -> None:
+    """Fails if one process replaces the counts or the sum of another, or if series are matched without their labels."""
+
+    def histogram(*series: Series) -> Family:
+        return Family("seconds", "", "histogram", [], [1.0, 2.0], list(series))
+
+    (merged,) = merge(
+        [
+            histogram(Series({"kind": "a"}, [1, 2, 3], 1.5, {}), Series({"kind": "b"}, [0, 0, 1], 9.0, {})),
+            histogram(Series({"kind": "b"}, [1, 0, 4], 7.0, {})),
+            histogram(Series({"kind": "a"}, [0, 5, 0], 6.0, {}), Series({"kind": "c"}, [1, 0, 0], 0.5, {})),
+        ]
+    )
+    assert merged.series == [
+        Series({"kind": "a"}, [1, 7, 3], 7.5, {}),
+        Series({"kind": "b"}, [1, 0, 5], 16.0, {}),
+        Series({"kind": "c"}, [1, 0, 0], 0.5, {}),
+    ]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_the_newest_example_of_a_bucket_remains(*, newest_first: bool) -> None:
+    """Fails if the example of the first process remains, or that of the last, and if a bucket loses its only one."""
+    old, new, other = (TraceExample(name * 32, 0.5, at) for name, at in (("a", 1.0), ("b", 2.0), ("c", 0.0)))
+    processes = [Series({}, [1, 0], 0.5, {0: old}), Series({}, [1, 1], 1.0, {0: new, 1: other})]
+    if newest_first:
+        processes.reverse()
+    (merged,) = merge(Family("seconds", "", "histogram", [], [1.0], [series]) for series in processes)
+    assert merged.series[0].examples == {0: new, 1: other}
+
+
+def test_an_info_metric_is_1_however_many_processes_have_it(tmp_path: Path) -> None:
+    """Fails if the values are added, as those of other gauges are: 1 becomes the number of processes."""
+    workers = [Metrics(tmp_path), Metrics(tmp_path)]
+    for one in workers:
+        Info("build", "The release.", registry=one.registry).info({"version": "1"})
+        Gauge("deprecation_info", "Dates.", ["sunset"], registry=one.registry).labels("2027").set(1)
+        Gauge("connections", "Connections.", registry=one.registry).set(1)
+
+    async def scrape() -> str:
+        await workers[1].start()
+        text = (await workers[0].exposition()).decode()
+        await workers[1].close()
+        return text
+
+    values = {line.split(" ")[0]: line.split(" ")[1] for line in asyncio.run(scrape()).splitlines() if line[0] != "#"}
+    assert values == {
+        'build_info{version="1"}': "1.0",
+        'deprecation_info{sunset="2027"}': "1.0",
+        "connections": "2.0",
+    }

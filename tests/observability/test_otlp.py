@@ -27,7 +27,7 @@ def request(trace: Trace, *, method: str = "GET", status: int = 200, route: str 
 
 
 def in_trace(trace: Trace, work: Callable[[], None]) -> None:
-    current.set((trace, trace.span_id))
+    current.set((trace, trace.span_id, None))
     work()
     current.set(None)
 

@@ -34,7 +34,7 @@ SPAN_ID = "00f067aa0ba902b7"
 def trace() -> Iterator[Trace]:
     """The trace of this test's task."""
     found = Trace(TRACE_ID, SPAN_ID, request_id="request-1", tracestate="vendor=1")
-    current.set((found, SPAN_ID))
+    current.set((found, SPAN_ID, None))
     yield found
     current.set(None)
 
@@ -114,7 +114,7 @@ def test_a_span_has_its_time_its_attributes_and_the_type_of_its_error(trace: Tra
     assert (name, kind, error, parent_id) == ("call", "http", "ValueError", SPAN_ID)
     assert began <= start <= end <= time.perf_counter()
     assert attributes == {"server": "a.test", "status": 500}
-    assert current.get() == (trace, SPAN_ID)
+    assert current.get() == (trace, SPAN_ID, None)
 
 
 def test_a_span_gives_its_own_id_to_the_service_that_it_calls(trace: Trace) -> None:

@@ -169,7 +169,7 @@ async def isolated_job(tmp_path: Path) -> dict[str, str]:
     env = await migrated(tmp_path / "jobs.db", "jobs_app.app")
     async with open_harness(env["DATABASE_URL"], sample_jobs.ALL, make=False) as harness:
         trace = Trace(TRACE_ID, "00f067aa0ba902b7", sampled=True)
-        current.set((trace, trace.span_id))
+        current.set((trace, trace.span_id, None))
         await harness.enqueue(sample_jobs.note, text="isolated")
         current.set(None)
         await harness.database.run(query("traces.isolate", update(jobs).values(isolated=True)))

@@ -1,7 +1,6 @@
 """Counters, trace spans and failure logs of named queries, per process and per request."""
 
 from collections.abc import Mapping
-from contextvars import ContextVar
 from time import perf_counter
 from types import TracebackType
 from typing import Final
@@ -13,9 +12,6 @@ from restwell.observability._metric_families import Histogram
 from restwell.observability._trace import current
 
 log = structlog.get_logger("restwell.database")
-
-_counts: Final[ContextVar[dict[str, int] | None]] = ContextVar("executions", default=None)
-
 
 QUERY_BOUNDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 
@@ -46,16 +42,11 @@ def totals() -> Mapping[str, QueryTotal]:
     return _totals
 
 
-def start_counting() -> None:
-    """Start to count the queries of this task and of the tasks it starts. Used to detect N+1 queries."""
-    _counts.set({})
-
-
-def stop_counting() -> dict[str, int]:
-    """Stop counting. Returns the counts by query name."""
-    counts = _counts.get() or {}
-    _counts.set(None)
-    return counts
+def stop_counting() -> None:
+    """Count no more queries of this task, and of the tasks it starts, in the query budget of the request."""
+    active = current.get()
+    if active is not None:
+        current.set((active[0], active[1], None))
 
 
 class track_execution:  # noqa: N801  # used as a function: with track_execution(query.name)
@@ -67,8 +58,8 @@ class track_execution:  # noqa: N801  # used as a function: with track_execution
     __slots__ = ("_began", "_is_shared", "_name", "_total")
 
     def __init__(self, name: str, *, is_shared: bool = False) -> None:
-        counts = _counts.get()
-        if counts is not None:
+        active = current.get()
+        if active is not None and (counts := active[2]) is not None:
             counts[name] = counts.get(name, 0) + 1
         total = _totals.get(name)
         if total is None:
@@ -113,6 +104,6 @@ class trace_read:  # noqa: N801  # as above
 def _add_span(name: str, began: float, ended: float, error: BaseException | None) -> None:
     active = current.get()
     if active is not None:
-        trace, parent_id = active
+        trace, parent_id, _ = active
         trace.db_seconds += ended - began
         trace.add(name, "query", began, ended, type(error).__name__ if error is not None else None, parent_id)

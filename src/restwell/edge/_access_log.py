@@ -50,6 +50,7 @@ class AccessLog(Hook):
         scope, trace, status = context.scope, context.trace, context.status
         client = scope.get("client")
         is_error = status >= FIRST_ERROR_STATUS or not status
+        db_seconds = trace.db_seconds if trace is not None else 0.0
         line = _Line(
             context.method,
             scope["path"],
@@ -59,17 +60,14 @@ class AccessLog(Hook):
             context.user_id,
             client[0] if client else None,
             context.request_id,
-            None,
-            None,
-            0.0,
-            None,
+            trace.trace_id if trace is not None else None,
+            trace.span_id if trace is not None else None,
+            int(db_seconds * 1e6) / 1e3 if db_seconds else 0.0,
+            trace.cache if trace is not None else None,
             datetime.now(UTC),
-            level="error" if is_error else "info",
         )
-        if trace is not None:
-            line.trace_id, line.span_id, line.cache = trace.trace_id, trace.span_id, trace.cache
-            if trace.db_seconds:
-                line.db_ms = int(trace.db_seconds * 1e6) / 1e3
+        if is_error:
+            line.level = "error"
         if self._writer is not None:
             self._writer.write(line)
         else:

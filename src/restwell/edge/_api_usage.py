@@ -32,7 +32,7 @@ DEPRECATED_REQUESTS: Final = define_counter(
 )
 DEPRECATIONS: Final = define_gauge(
     "restwell_api_deprecation_info",
-    "Processes with this deprecated version (no method) or route.",
+    "Deprecated versions (no method) and routes. The value is 1.",
     "method",
     "route",
     "deprecated",
@@ -66,11 +66,14 @@ class ApiUsage(Hook, Collector):
         route = context.route
         if route is None:
             return
-        version = self._versions.get(id(route))
+        version, is_deprecated = self._versions.get(id(route)), route.lifecycle is not None
+        if version is None and not is_deprecated:
+            return
+        client = _client(context.caller)
         if version is not None:
-            _count(self._requests, (version, _client(context.caller)))
-        if route.lifecycle is not None:
-            _count(self._deprecated, (context.method, route.path, _client(context.caller)))
+            _count(self._requests, (version, client))
+        if is_deprecated:
+            _count(self._deprecated, (context.method, route.path, client))
 
     def collect(self) -> Iterator[Metric]:
         yield REQUESTS.family(self._requests)

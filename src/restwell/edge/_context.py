@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from restwell.edge._route import Route
-from restwell.observability._trace import Trace
+from restwell.observability._trace import Active, Trace
 from restwell.rate_limits._rate import RateLimitResult
 
 Scope = MutableMapping[str, Any]
@@ -63,7 +63,7 @@ class RequestContext(Struct, eq=False):
     caller: object = None
     query_budgets: Sequence[Mapping[str, int]] = ()
     trace: Trace | None = None
-    outer_trace: tuple[Trace, str] | None = None
+    outer_trace: Active | None = None
 
 
 def new_context(scope: Scope, receive: Receive) -> RequestContext:

@@ -20,28 +20,29 @@ class Tracing(Hook):
     """Requests for ``exempt_paths``, such as health checks, are never kept."""
 
     def __init__(self, recorder: TraceRecorder, exempt_paths: Collection[str] = ()) -> None:
-        self._recorder = recorder
+        self._start, self._start_below = recorder.start, recorder.start_below
+        self._end, self._keep = recorder.end, recorder.keep_request
         self._exempt_paths = exempt_paths
 
     def admit(self, context: RequestContext) -> None:
         headers = context.headers
         if TRACEPARENT in headers:
             sent = headers if len(headers) == len(context.scope["headers"]) else _joined(context.scope["headers"])
-            trace = self._recorder.start_below(sent[TRACEPARENT], sent.get(TRACESTATE), context.request_id)
+            trace = self._start_below(sent[TRACEPARENT], sent.get(TRACESTATE), context.request_id)
         else:
-            trace = self._recorder.start(context.request_id)
+            trace = self._start(context.request_id)
         context.trace = trace
 
     def after(self, context: RequestContext) -> None:
         trace = context.trace
         if trace is None:  # ``admit`` failed
             return
-        if self._recorder.end(trace, context.ended_at - context.started_at, context.status):
+        if self._end(trace, context.ended_at - context.started_at, context.status):
             scope = context.scope
             if scope["path"] in self._exempt_paths:
                 return
             user = context.user_id
-            self._recorder.keep_request(
+            self._keep(
                 EndedRequest(
                     trace,
                     context.started_at,
@@ -58,13 +59,16 @@ class Tracing(Hook):
 
 
 class CurrentTrace(Hook):
-    """Makes the trace that of the task. A request that is answered before this hook does nothing that takes time."""
+    """Makes the trace that of the task, and counts its queries.
+
+    A request that is answered before this hook does nothing that takes time.
+    """
 
     def admit(self, context: RequestContext) -> None:
         trace = context.trace
         if trace is not None:
             context.outer_trace = current.get()
-            current.set((trace, trace.span_id))
+            current.set((trace, trace.span_id, {}))
 
     def after(self, context: RequestContext) -> None:
         current.set(context.outer_trace)

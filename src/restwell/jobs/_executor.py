@@ -113,7 +113,7 @@ class JobExecutor:
             job=claimed.name, job_id=str(claimed.id), attempt=claimed.attempts, request_id=claimed.request_id
         )
         trace = self._traces.start_job(claimed.traceparent, claimed.request_id)
-        current.set((trace, trace.span_id))  # this task runs nothing else
+        current.set((trace, trace.span_id, None))  # this task runs nothing else
         began = time.perf_counter()
         returned: Completed | Parked | None = None
         outcome = "lost"

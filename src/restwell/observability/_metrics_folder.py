@@ -31,6 +31,10 @@ _FILE: Final = re.compile(r"\d+-[0-9a-f]{32}\.(metrics|part)", re.ASCII)
 _LIVE_ONLY: Final = frozenset({"gauge", "gaugehistogram", "info", "stateset", "unknown"})
 """Metric types that are dropped when their process exits. Counters remain, so that rates stay correct."""
 
+_MAY_BE_INFO: Final = frozenset({"gauge", "info"})
+INFO_SUFFIX: Final = "_info"
+"""An info metric has its facts in labels and the value 1, however many processes have it."""
+
 Kind = Literal["counter", "gauge", "summary", "histogram", "gaugehistogram", "unknown", "info", "stateset"]
 Sample = tuple[str, dict[str, str], float]
 
@@ -70,7 +74,7 @@ class _ProcessMetrics(Struct):
 
 
 def merge(families: Iterable[Family]) -> list[Family]:
-    """Merge families by name. Samples and series with the same name and labels are summed.
+    """Merge families by name. Samples and series with the same name and labels are summed; an info metric remains 1.
 
     Each bucket of a series has its newest example. A histogram with other buckets than an earlier one of its
     name, of another release, is left out.
@@ -88,6 +92,8 @@ def merge(families: Iterable[Family]) -> list[Family]:
             key = (name, frozenset(labels.items()))
             if name == created:  # the creation time of the counter
                 values[key] = min(values.get(key, value), value)
+            elif family.kind in _MAY_BE_INFO and name.endswith(INFO_SUFFIX):
+                values[key] = value
             else:
                 values[key] = values.get(key, 0.0) + value
     for name, family in merged.items():

@@ -1,6 +1,7 @@
 """The slowest and the failed requests of the last minutes, with their spans, for the operations page."""
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -90,10 +91,14 @@ class EndedJob(Ended, frozen=True, eq=False):
 
 
 class RecentRequests:
-    """``threshold_seconds``: slower requests are to be added, also if they have not failed."""
+    """``threshold_seconds``: slower requests are to be added, also if they have not failed.
 
-    def __init__(self) -> None:
+    ``max_threshold_seconds``: the threshold is never higher.
+    """
+
+    def __init__(self, max_threshold_seconds: float = math.inf) -> None:
         self.threshold_seconds = 0.0
+        self._max_threshold_seconds = max_threshold_seconds
         self._numbers = count()
         self._slow: list[tuple[float, int, EndedRequest]] = []
         self._slow_before: list[tuple[float, int, EndedRequest]] = []
@@ -111,7 +116,7 @@ class RecentRequests:
         else:
             heapq.heappushpop(self._slow, entry)
         if len(self._slow) == MAX_SLOW:
-            self.threshold_seconds = self._slow[0][0]
+            self.threshold_seconds = min(self._slow[0][0], self._max_threshold_seconds)
 
     def report(self) -> list[Raw]:
         """The failed requests, newest first, then the others, slowest first: at most MAX_BYTES in all.

@@ -39,17 +39,17 @@ _LENGTH: Final = len(_VALID)
 """Of a traceparent of version 00. Later versions may have more fields."""
 _NO_TRACE_ID: Final = "0" * 32
 _NO_SPAN_ID: Final = "0" * 16
-_SAMPLED_DIGITS: Final = "13579bdf"
+_SAMPLED: Final = frozenset(f"{first:x}{last}" for first in range(16) for last in "13579bdf")
 _BATCH: Final = 64
 _random: Final = random.Random()  # noqa: S311  # no secrets; apart from ``random.seed`` of the application
-_new_ids: Final[list[tuple[str, str]]] = []
+_new_trace_ids: Final[list[str]] = []
 """Ids that were not used yet. One at a time would cost each request half a microsecond."""
 _new_span_ids: Final[list[str]] = []
 
 
 def _start_again() -> None:
     """A forked process has ids of its own."""
-    _new_ids.clear()
+    _new_trace_ids.clear()
     _new_span_ids.clear()
     _random.seed()
 
@@ -110,15 +110,20 @@ class Trace(Struct, eq=False):
         self.add(name, kind, began, ended, error, self.span_id, span_id)
 
 
-current: Final[ContextVar[tuple[Trace, str] | None]] = ContextVar("trace", default=None)
-"""The trace of this task and the id of the span it is in. Tasks that it starts inherit both."""
+Active = tuple[Trace, str, dict[str, int] | None]
+current: Final[ContextVar[Active | None]] = ContextVar("trace", default=None)
+"""The trace of this task, the id of the span it is in, and how often each query ran, unless queries are not counted.
+
+Tasks that it starts inherit all three.
+"""
 
 
 def new_ids() -> tuple[str, str]:
-    """A random trace id and span id."""
-    if not _new_ids:
-        _new_ids.extend(zip(_random_ids(16), _random_ids(8), strict=True))
-    return _new_ids.pop()
+    """A random trace id, and the id of its first span, which is the second half of it."""
+    if not _new_trace_ids:
+        _new_trace_ids.extend(_random_ids(16))
+    trace_id = _new_trace_ids.pop()
+    return trace_id, trace_id[16:]
 
 
 def new_span_id() -> str:
@@ -128,7 +133,7 @@ def new_span_id() -> str:
 
 
 def _random_ids(size: int) -> list[str]:
-    return _random.randbytes(_BATCH * size).hex(" ", size).split()
+    return _random.randbytes(_BATCH * size).hex(" ", size).split(" ")  # faster than split()
 
 
 def is_chosen(rate: float) -> bool:
@@ -138,16 +143,13 @@ def is_chosen(rate: float) -> bool:
 
 def parse_traceparent(sent: bytes) -> tuple[str, str, bool] | None:
     """The trace id, the span id and whether the caller sampled it; None if it is invalid (W3C Trace Context 3.2.2)."""
-    known = sent[:_LENGTH]
-    if known.translate(_SHAPE) != _VALID:  # a regular expression takes twice as long
-        return None
-    text = known.decode("ascii")
-    trace_id, span_id, version = text[3:35], text[36:52], text[:2]
+    if sent.translate(_SHAPE) != _VALID:  # a regular expression takes twice as long
+        known, more = sent[:_LENGTH], sent[_LENGTH:]
+        return parse_traceparent(known) if more.startswith(b"-") and not known.startswith(b"00") else None
+    version, trace_id, span_id, flags = sent.decode("ascii").split("-")
     if trace_id == _NO_TRACE_ID or span_id == _NO_SPAN_ID or version == "ff":
         return None
-    if len(sent) > _LENGTH and (version == "00" or sent[_LENGTH] != ord("-")):
-        return None
-    return trace_id, span_id, text[54] in _SAMPLED_DIGITS
+    return trace_id, span_id, flags in _SAMPLED
 
 
 def traceparent() -> str | None:
@@ -198,7 +200,7 @@ class span:  # noqa: N801  # used as a function: with span("name", "internal")
         self._active = active = current.get()
         if active is not None:
             self._span_id = new_span_id()
-            current.set((active[0], self._span_id))
+            current.set((active[0], self._span_id, active[2]))
             self._began = perf_counter()
         return self
 
@@ -209,7 +211,7 @@ class span:  # noqa: N801  # used as a function: with span("name", "internal")
         if active is not None:
             current.set(active)
             failure = type(error).__name__ if error is not None else None
-            trace, parent_id = active
+            trace, parent_id, _ = active
             trace.add(
                 self._name,
                 self._kind,
@@ -247,7 +249,7 @@ def add_ids(_logger: object, _method: str, event: structlog.typing.EventDict) ->
     """A processor of structlog: adds the ids of the request or job to its log lines."""
     active = current.get()
     if active is not None:
-        trace, span_id = active
+        trace, span_id, _ = active
         if trace.request_id is not None:
             event.setdefault("request_id", trace.request_id)
         event.setdefault("trace_id", trace.trace_id)

@@ -39,10 +39,10 @@ class TraceRecorder(Collector):
         slow_seconds: float = math.inf,
         export: Callable[[Ended], None] | None = None,
     ) -> None:
-        self.recent = RecentRequests()
         self._sample_rate = sample_rate if export is not None else 0.0
         self._trusts_caller = trusts_caller and export is not None
         self._slow_seconds = slow_seconds if export is not None else math.inf
+        self.recent = RecentRequests(self._slow_seconds)
         self._export = export
         self._dropped_spans = 0
 
@@ -80,13 +80,7 @@ class TraceRecorder(Collector):
         trace.room = 0  # tasks that outlive the request add no more spans
         if trace.dropped:
             self._dropped_spans += trace.dropped
-        return (
-            trace.sampled
-            or seconds > self.recent.threshold_seconds
-            or status >= FIRST_ERROR_STATUS
-            or seconds >= self._slow_seconds
-            or not status
-        )
+        return trace.sampled or seconds > self.recent.threshold_seconds or not 0 < status < FIRST_ERROR_STATUS
 
     def keep_request(self, request: EndedRequest) -> None:
         failed = request.status >= FIRST_ERROR_STATUS or not request.status

@@ -12,9 +12,9 @@ from msgspec import Struct
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from restwell.database._instrumentation import start_counting, stop_counting
 from restwell.edge._context import Hook, RequestContext
 from restwell.observability._metric_families import define_counter
+from restwell.observability._trace import current
 
 log = structlog.get_logger("restwell.query_budget")
 
@@ -53,7 +53,10 @@ BUDGET_EXCEEDED: Final = define_counter(
 
 
 class QueryBudget(Hook, Collector):
-    """Counts the queries of each request by name. ``violations`` are those above the budget."""
+    """Compares how often each query ran in a request. It follows CurrentTrace, which counts them.
+
+    ``violations`` are those above the budget.
+    """
 
     def __init__(self) -> None:
         self.violations: dict[tuple[str, str, str], Violation] = {}
@@ -62,12 +65,10 @@ class QueryBudget(Hook, Collector):
         requests = {key: violation.requests for key, violation in self.violations.items()}
         yield BUDGET_EXCEEDED.family(requests)
 
-    def admit(self, context: RequestContext) -> None:  # noqa: ARG002  # signature of Hook
-        start_counting()
-
     def after(self, context: RequestContext) -> None:
-        repeated = {query: times for query, times in stop_counting().items() if times > BUDGET}
-        if repeated:
+        active = current.get()
+        counts = active[2] if active is not None else None
+        if counts and (repeated := {query: times for query, times in counts.items() if times > BUDGET}):
             self._compare(context, repeated)
 
     def _compare(self, context: RequestContext, repeated: Mapping[str, int]) -> None:

@@ -22,6 +22,7 @@ from restwell.retention import DeletesExpired
 from restwell.settings import Settings
 
 CACHE_TTL_SECONDS: Final = 60
+_CACHED: Final = ActiveSession | None
 EXPIRED_SESSION_RETENTION: Final = timedelta(days=7)
 """How long an expired session is stored, so that the reuse of a stolen refresh token is still detected."""
 REFRESH_GRACE: Final = timedelta(seconds=10)
@@ -129,11 +130,12 @@ class SessionService(DeletesExpired, PersonalValue):
 
         Raises Unauthorized if the session is revoked or expired.
         """
+        tag = _session_tag(session_id)
         session = await self._cache.get_or_load(
-            _session_tag(session_id),
+            tag,
             lambda: self._database.primary.find(queries.by_id, id=session_id),
-            kind=ActiveSession | None,
-            tags=[_session_tag(session_id), user_tag(claims.sub)],
+            kind=_CACHED,
+            tags=[tag, user_tag(claims.sub)],
             ttl_seconds=CACHE_TTL_SECONDS,
         )
         if session is None or session.user_id != claims.sub or session.expires_at <= datetime.now(UTC):

@@ -61,6 +61,7 @@ class UserService(PersonalValue):
         self._languages = options.languages
         self._profiles = options.profiles
         self._kind = options.user
+        self._cached = options.user | None
 
     async def read_personal_value(self, owner: Actor) -> User:
         return await self.get_user(owner.id)
@@ -103,11 +104,12 @@ class UserService(PersonalValue):
         return user
 
     async def get_user(self, user_id: UUID) -> User:
+        tag = user_tag(user_id)
         user = await self._cache.get_or_load(
-            user_tag(user_id),
+            tag,
             lambda: self._load(user_id),
-            kind=self._kind | None,
-            tags=[user_tag(user_id)],
+            kind=self._cached,
+            tags=[tag],
             ttl_seconds=CACHE_TTL_SECONDS,
         )
         if user is None:
@@ -274,7 +276,7 @@ class UserService(PersonalValue):
 
     def _cache_user(self, tx: Transaction, user: User) -> None:
         key = user_tag(user.id)
-        self._cache.write(tx, key, user, kind=self._kind | None, tags=[key], ttl_seconds=CACHE_TTL_SECONDS)
+        self._cache.write(tx, key, user, kind=self._cached, tags=[key], ttl_seconds=CACHE_TTL_SECONDS)
 
 
 def _to_none(value: T | UnsetType) -> T | None:
