@@ -22,24 +22,12 @@ def test_headers_and_attributes_are_percent_decoded_and_headers_are_secret() -> 
             "OTEL_RESOURCE_ATTRIBUTES": "team=billing",
         }
     )
-    assert settings.otel.traces_headers == {
+    assert settings.otel.pairs(settings.otel.exporter_otlp_headers) == {
         "Authorization": "Basic c2VjcmV0",
         "x-scope": "a,b=",
     }
     assert settings.otel.pairs(settings.otel.resource_attributes) == {"team": "billing"}
     assert "c2VjcmV0" not in repr(settings)
-
-
-def test_the_headers_of_traces_replace_the_general_ones() -> None:
-    """Fails if they are ignored: vendors document the key in this variable, and would refuse all traces."""
-    settings = Settings.load(
-        {
-            "OTEL_EXPORTER_OTLP_HEADERS": "api-key=general",
-            "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x-sentry-auth=sentry sentry_key=public",
-        }
-    )
-    assert settings.otel.traces_headers == {"x-sentry-auth": "sentry sentry_key=public"}
-    assert "sentry_key" not in repr(settings)
 
 
 @pytest.mark.parametrize(

@@ -57,11 +57,35 @@ async def test_the_environment_of_the_guide_exports_to_a_receiver(vendor: str, t
             await kit.close()
         (sent,) = receiver.requests
     assert sent["path"] == path
-    assert ("key" in str(env) or "Basic" in str(env)) == bool(documented.traces_headers)
-    for name, value in documented.traces_headers.items():
+    headers = {
+        **documented.pairs(documented.exporter_otlp_headers),
+        **documented.pairs(documented.exporter_otlp_traces_headers),
+    }
+    assert bool(headers) == any("HEADERS" in name for name in env)
+    for name, value in headers.items():
         assert sent["headers"][name.lower()] == value
     assert sent["resource"]["service.name"] == env.get("OTEL_SERVICE_NAME", "guide")
     assert [each["trace_id"] for each in sent["spans"]] == [trace.trace_id]
+
+
+async def test_the_headers_of_traces_replace_the_general_ones(tmp_path: Path) -> None:
+    """Fails if both are sent: a vendor would get the key of another one."""
+    with receiving(tmp_path) as receiver:
+        env = {
+            "DATABASE_URL": f"sqlite:///{tmp_path / 'app.db'}",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+            "OTEL_EXPORTER_OTLP_HEADERS": "api-key=general",
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x-sentry-auth=sentry sentry_key=public",
+        }
+        kit = Restwell(Settings.load(env), name="guide")
+        await kit.start()
+        try:
+            _end_request(kit, Trace(*new_ids(), sampled=True))
+        finally:
+            await kit.close()
+        (sent,) = receiver.requests
+    assert sent["headers"]["x-sentry-auth"] == "sentry sentry_key=public"
+    assert "api-key" not in sent["headers"]
 
 
 def _end_request(kit: Restwell, trace: Trace) -> None:

@@ -146,7 +146,7 @@ class Kit(OptionalParts):
 
         sender = OtlpSender(
             otel.traces_url,
-            otel.traces_headers,
+            otel.pairs(otel.exporter_otlp_traces_headers) or otel.pairs(otel.exporter_otlp_headers),
             lambda: {
                 "service.name": self.name,
                 "service.version": self.metrics.reports.version,

@@ -241,11 +241,6 @@ class OtelSettings(Section):
         base = self.exporter_otlp_endpoint
         return self.exporter_otlp_traces_endpoint or (f"{base.rstrip('/')}/v1/traces" if base is not None else None)
 
-    @property
-    def traces_headers(self) -> dict[str, str]:
-        """Those for traces replace the general ones, as OpenTelemetry defines it."""
-        return self.pairs(self.exporter_otlp_traces_headers) or self.pairs(self.exporter_otlp_headers)
-
     @staticmethod
     def pairs(value: SecretStr) -> dict[str, str]:
         found = (pair.strip().partition("=") for pair in value.get_secret_value().split(",") if pair.strip())
