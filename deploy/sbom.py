@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from email import message_from_string
 from email.message import Message
 from pathlib import Path
+from urllib.parse import quote
 
 Component = dict[str, object]
 
@@ -54,8 +55,8 @@ def debian_packages(root: Path) -> Iterator[Component]:
     for paragraph in "\n\n".join(file.read_text() for file in files if file.is_file()).split("\n\n"):
         package = message_from_string(paragraph.strip())
         if package["Package"] and package["Version"]:
-            version = package["Version"].replace("+", "%2B").replace(":", "%3A")
-            purl = f"pkg:deb/debian/{package['Package']}@{version}?arch={package['Architecture']}"
+            name, version = (quote(package[field], safe=":") for field in ("Package", "Version"))
+            purl = f"pkg:deb/debian/{name}@{version}?arch={package['Architecture']}"
             yield {
                 "type": "library",
                 "bom-ref": purl,

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from servers import ROOT
 
@@ -43,6 +45,12 @@ def one(overlay: str, kind: str, name: str = "") -> Resource:
     """The only resource of an overlay of that kind, and with that name if there is one."""
     (found,) = (each for each in rendered(overlay) if each["kind"] == kind and name in {"", each["metadata"]["name"]})
     return found
+
+
+def sbom_errors(document: str) -> list[str]:
+    """What the schema of CycloneDX 1.6 finds wrong."""
+    errors = JsonStrictValidator(SchemaVersion.V1_6).validate_str(document, all_errors=True)
+    return [str(error) for error in errors or ()]
 
 
 def constant(module: str, name: str) -> float:
