@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -146,3 +147,17 @@ def test_a_server_ends_on_sigterm_at_any_moment_of_its_start(tiny_env: dict[str,
         assert_nothing_left(run)
         assert processes_of(run) == []
         assert time.monotonic() - started < 10
+
+
+def test_an_idle_connection_stays_open_as_long_as_it_is_set(tiny_env: dict[str, str], tmp_path: Path) -> None:
+    """Fails with the default of 10 s, or if the server closes each connection sooner."""
+    settings = {**tiny_env, "WORKERS": "1", "KEEPALIVE_SECONDS": "3"}
+    with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **settings) as served:
+        port = int(served.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=8) as connection:
+            for _ in range(2):
+                connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: app.test\r\n\r\n")
+                assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK")
+                time.sleep(1)
+            while connection.recv(65_536):
+                pass

@@ -42,7 +42,6 @@ HUNG_SECONDS: Final = 30.0
 """A worker without a heartbeat for this time is killed and replaced. It would keep its share of the connections."""
 START_SECONDS: Final = 60.0
 """How long a worker with new code may take to start after SIGHUP before it is killed, and the old code stays."""
-HEADER_TIMEOUT_MS: Final = 10_000
 MAX_CONNECTIONS: Final = 16_384
 """The limit of open connections per worker, most of them idle. The edge limits concurrent requests."""
 BACKLOG: Final = 4_096
@@ -109,7 +108,9 @@ def serve(settings: Settings, *, in_development: bool = False) -> None:
             port=settings.port,
             interface=Interfaces.ASGI,
             http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=MAX_HEADER_BYTES),
+            http1_settings=HTTP1Settings(
+                header_read_timeout=settings.keepalive_seconds * 1_000, max_buffer_size=MAX_HEADER_BYTES
+            ),
             websockets=True,  # refused unless the application has a host for them
             workers=settings.workers,
             backlog=BACKLOG,

@@ -267,6 +267,7 @@ class Settings(Section):
     port: int = Field(default=8000, ge=1, le=65_535)
     workers: Annotated[int, BeforeValidator(_workers)] = Field(default=2, ge=1, le=256)
     drain_seconds: float = Field(default=1.0, ge=0, le=600)
+    keepalive_seconds: int = Field(default=10, ge=1, le=3_600)
     trusted_hops: int = Field(default=0, ge=0, le=10)
     cache: Literal["on", "bounded", "off"] = "on"
     cache_bytes: int = Field(default=64 * 2**20, ge=2**20)

@@ -46,6 +46,7 @@ def test_nginx_closes_idle_connections_before_a_server_stops() -> None:
     """Fails with the default of 60 s: nginx would send a request on a connection that the server closes."""
     upstream, _ = seconds("keepalive_timeout")
     assert upstream < float(environment()["DRAIN_SECONDS"])
+    assert upstream < ShopSettings().keepalive_seconds
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
