@@ -25,21 +25,19 @@ migrate() {
   exit 1
 }
 
-is_deployed() {
+rolled_out() {
   kubectl --namespace shop rollout status --timeout=600s deployment/shop-api &&
-    kubectl --namespace shop rollout status --timeout=600s deployment/shop-worker &&
-    make smoke URL="$1"
+    kubectl --namespace shop rollout status --timeout=600s deployment/shop-worker
 }
 
 case ${1:-} in
   deploy)
     migrate before-deploy "$3"
     render "$2" "$3" | kubectl apply -f -
-    if ! is_deployed "$4"; then
+    if ! { rolled_out && make smoke URL="$4"; }; then
       echo "rolling back; migrations stay, because the previous release works with them" >&2
-      kubectl --namespace shop rollout undo deployment/shop-api
-      kubectl --namespace shop rollout undo deployment/shop-worker
-      kubectl --namespace shop rollout status --timeout=600s deployment/shop-api
+      kubectl --namespace shop rollout undo deployment/shop-api deployment/shop-worker
+      rolled_out
       exit 1
     fi
     ;;

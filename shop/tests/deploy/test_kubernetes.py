@@ -15,6 +15,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from deploy_tools import OVERLAYS, SECRETS, Resource, constant, one, rendered
+from restwell.edge._request_metrics import DURATION
 from servers import ROOT, restwell
 from shop.app import create_app
 from shop.settings import ShopSettings
@@ -114,6 +115,22 @@ def test_the_drain_is_longer_than_a_pod_takes_to_become_unready(tmp_path: Path) 
     assert (
         settings(tmp_path).drain_seconds > probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"]
     )
+
+
+def test_an_idle_connection_is_closed_by_what_is_in_front(tmp_path: Path) -> None:
+    """Fails with the default of 10 s: ingress-nginx may send a request on a connection that the pod closes."""
+    (longest,) = re.findall(r"(\d+) s for ingress-nginx", GUIDE)
+    assert settings(tmp_path).keepalive_seconds > int(longest)
+
+
+def test_the_autoscaler_reads_a_metric_that_the_guide_derives_from_one_of_the_kit() -> None:
+    """Fails if it is renamed in one place, or counts requests in progress: refused ones are missing then."""
+    metrics = one("gateway", "HorizontalPodAutoscaler")["spec"]["metrics"]
+    (name,) = (each["pods"]["metric"]["name"] for each in metrics if each["type"] == "Pods")
+    (rules,) = re.findall(r"```yaml\n(rules:.*?)```", GUIDE, re.DOTALL)
+    (rule,) = yaml.safe_load(rules)["rules"]
+    assert rule["name"]["as"] == name
+    assert rule["seriesQuery"].partition("{")[0].removesuffix("_count") == DURATION.name
 
 
 def test_the_configuration_is_accepted_in_production(tmp_path: Path) -> None:
