@@ -1,15 +1,17 @@
-"""A TCP proxy that injects network faults: latency, black holes, resets and lost answers."""
+"""A TCP proxy that injects network faults: latency, black holes, resets and lost answers. It also balances load."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
 class FaultProxy:
-    """Forwards bytes between clients and the port ``target``."""
+    """Forwards bytes between clients and the ports ``targets``, one after the other for each connection."""
 
-    def __init__(self, target: int) -> None:
-        self._target = target
+    def __init__(self, *targets: int) -> None:
+        self.targets = list(targets)
+        self._connections = itertools.count()
         self._streams: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
@@ -39,7 +41,8 @@ class FaultProxy:
         self._streams.add(writer)
         try:
             await self._flowing.wait()
-            upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
+            target = self.targets[next(self._connections) % len(self.targets)]
+            upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", target)
             self._streams.add(upstream)
             await asyncio.gather(self._pass(reader, upstream), self._pass(upstream_reader, writer, answers=True))
             self._streams.discard(upstream)
@@ -81,9 +84,9 @@ class FaultProxy:
 
 
 @asynccontextmanager
-async def fault_proxy(target: int) -> AsyncIterator[FaultProxy]:
-    """A proxy to a local port, initially without faults."""
-    proxy = FaultProxy(target)
+async def fault_proxy(*targets: int) -> AsyncIterator[FaultProxy]:
+    """A proxy to local ports, initially without faults."""
+    proxy = FaultProxy(*targets)
     server = await proxy.run()
     try:
         yield proxy
