@@ -45,7 +45,7 @@ clients: .venv/.servers ## Generate clients of the shop with the usual generator
 	@cd build/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@cd shop && ../$(BIN)/pytest --quiet --no-header tests/clients $(ARGS)
 
-image: .venv/.servers ## Build the image of the shop with docker or podman, and run it: build/image has its SBOM (TAG=, ARGS="-k worker" for some tests)
+image: .venv/.servers .venv/.deploy ## Build the image of the shop with docker or podman, and run it: build/image has its SBOM (TAG=, ARGS="-k worker" for some tests)
 	@deploy/image.sh $(ARGS)
 
 test-quick: .venv/.dev ## Run the tests that need no server and no other process and take no seconds, both suites at the same time
@@ -64,10 +64,11 @@ coverage: .venv/.servers ## Run every test and report which branches of the kit 
 	$(BIN)/coverage combine --quiet; \
 	$(BIN)/coverage report && exit $$status
 
-scoreboard: .venv/.servers ## Do every fault in full to real processes and write docs/scoreboard.md (about an hour; ARGS="-k j1" for some)
+scoreboard: .venv/.servers .venv/.deploy ## Do every fault in full to real processes and write docs/scoreboard.md (two to three hours; ARGS="-k j1" for some)
 	@for suite in . shop; do ( \
 	  cd $$suite && SCOREBOARD=$(CURDIR)/docs/scoreboard.md $(CURDIR)/$(BIN)/pytest -m scoreboard -o faulthandler_timeout=3600 --quiet --no-header $(ARGS) \
-	) || [ $$? -eq 5 ] || failed=1; done; [ -z "$$failed" ]  # 5: ARGS selects no test of the suite
+	) || [ $$? -eq 5 ] || failed=1; done; \
+	$(if $(ARGS),,SCOREBOARD=$(CURDIR)/docs/scoreboard.md deploy/image.sh -m scoreboard || failed=1;) [ -z "$$failed" ]  # 5: ARGS selects no test of the suite
 
 bench: .venv/.dev ## Measure the routes beside other frameworks and write the README's table (half an hour; QUICK=1 a minute, ONLY=W1,express some)
 ifneq ($(QUICK)$(ONLY),)

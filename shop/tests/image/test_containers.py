@@ -12,13 +12,16 @@ import httpx
 import pytest
 
 from containers import IMAGE, Container, Deployment, inspect
-from servers import free_port, wait_until
+from scoreboard import Score
+from servers import TLS, free_port, wait_until
 from shop_client import ShopClient
 
 pytestmark = pytest.mark.system
 
 MOMENTS = (0.0, 0.3, 1.0, 2.0)
+ALL_MOMENTS = tuple(number / 10 for number in range(25))
 DRAIN_SECONDS = 3
+GRACE_SECONDS = DRAIN_SECONDS + 30
 
 
 @pytest.fixture(scope="module")
@@ -150,15 +153,56 @@ def test_the_second_sigterm_ends_the_server_at_once(deployment: Deployment) -> N
         assert time.monotonic() - began < 30
 
 
-@pytest.mark.parametrize("command", ["serve", "worker"])
-def test_a_container_ends_on_sigterm_at_any_moment(deployment: Deployment, command: str) -> None:
-    """Fails if process 1 imports anything before it handles signals: the kernel drops them until then."""
-    for moment in MOMENTS:
-        with deployment.start(command, PORT=str(free_port())) as container:
-            container.wait_for_python()
-            time.sleep(moment)
-            container.signal("TERM")
-            assert container.wait() in {0, 143}, container.logs
+@pytest.mark.scoreboard(
+    "K1",
+    "image: read-only root, non-root, SIGTERM as process 1 at any moment of its start",
+    "ready <= 3 s; stops <= grace; 0 failed requests",
+)
+async def test_a_container_starts_soon_and_ends_on_sigterm_at_any_moment(deployment: Deployment, score: Score) -> None:
+    """Fails if process 1 imports anything before it handles signals (the kernel drops them until then), without byte
+    code in the image, or with DRAIN_SECONDS=0.
+    """
+    stops = []
+    for command in ("serve", "worker"):
+        for moment in score.size(MOMENTS, ALL_MOMENTS):
+            with deployment.start(command, PORT=str(free_port())) as container:
+                container.wait_for_python()
+                await asyncio.sleep(moment)
+                stops.append(stop(container))
+    assert max(stops) < GRACE_SECONDS
+    starts, requests = [], 0
+    for _ in range(score.size(1, 5)):
+        began = time.monotonic()
+        with serving(deployment) as api:
+            starts.append(time.monotonic() - began)
+            requests += await requests_while_it_stops(api)
+    assert min(starts) < score.size(10, 3)
+    score.note(
+        f"ready within {min(starts):.1f} to {max(starts):.1f} s; {len(stops)} containers stopped within"
+        f" {max(stops):.1f} s of {GRACE_SECONDS}; 0 of {requests:,} requests failed while it drained"
+    )
+
+
+def stop(container: Container) -> float:
+    """The seconds that it takes."""
+    began = time.monotonic()
+    container.signal("TERM")
+    assert container.wait() in {0, 143}, container.logs
+    return time.monotonic() - began
+
+
+async def requests_while_it_stops(api: Api) -> int:
+    """How many were answered, on new and on kept-alive connections, until a second before the drain ends."""
+    stopping = asyncio.create_task(asyncio.to_thread(stop, api))
+    end, count = time.monotonic() + DRAIN_SECONDS - 1, 0
+    async with httpx.AsyncClient(base_url=api.url, timeout=30) as kept:
+        while time.monotonic() < end:
+            async with httpx.AsyncClient(base_url=api.url, timeout=30, verify=TLS) as new:
+                for client in (kept, new):
+                    assert (await client.get("/v2/products?limit=1")).status_code == 200
+                    count += 1
+    await stopping
+    return count
 
 
 def test_dead_processes_are_reaped_and_workers_replaced(api: Api) -> None:
