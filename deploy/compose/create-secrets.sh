@@ -14,6 +14,7 @@ create grafana_password "$(random)"
 create rabbitmq.conf "default_user = shop
 default_pass = $(cat rabbitmq_password)"
 create DATABASE_URL "postgresql://shop:$(cat postgres_password)@postgres:5432/shop"
+create DATABASE_REPLICA_URLS "postgresql://shop:$(cat postgres_password)@replica:5432/shop"
 create JOBS_URL "amqp://shop:$(cat rabbitmq_password)@rabbitmq:5672/"
 create JWT_SECRET "$(random)$(random)"
 create REDIS_URL redis://redis:6379/0

@@ -16,6 +16,7 @@ from shop.settings import ShopSettings
 
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: Final[dict[str, Any]] = COMPOSE["services"]
+REPLICA: Final[dict[str, Any]] = yaml.safe_load((DEPLOY / "compose.replica.yaml").read_text())
 
 
 def test_the_dockerfile_passes_its_linter() -> None:
@@ -23,7 +24,7 @@ def test_the_dockerfile_passes_its_linter() -> None:
     assert (result.returncode, result.stdout) == (0, "")
 
 
-def test_the_compose_file_passes_its_linter() -> None:
+def test_the_compose_files_pass_their_linter() -> None:
     """All rules but those of the order and the quotes of keys."""
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed")
@@ -34,7 +35,7 @@ def test_the_compose_file_passes_its_linter() -> None:
     install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     subprocess.run(install, cwd=folder, check=True, timeout=300)
     dclint, rules = folder / "node_modules/.bin/dclint", DEPLOY / "compose/dclint.json"
-    command: list[str | Path] = [dclint, "--config", rules, DEPLOY / "compose.yaml"]
+    command: list[str | Path] = [dclint, "--config", rules, DEPLOY / "compose.yaml", DEPLOY / "compose.replica.yaml"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
     assert "warning" not in result.stdout
@@ -56,10 +57,11 @@ def test_each_service_has_a_tag_a_health_check_and_waits_for_what_it_needs() -> 
 
 
 def test_each_mounted_file_is_in_the_repository_and_each_volume_is_declared() -> None:
-    for service in SERVICES.values():
+    declared = {*COMPOSE["volumes"], *REPLICA["volumes"]}
+    for service in (*SERVICES.values(), *REPLICA["services"].values()):
         for mount in service.get("volumes", []):
             source = mount.partition(":")[0]
-            assert (DEPLOY / source).exists() if source.startswith("./") else source in COMPOSE["volumes"], mount
+            assert (DEPLOY / source).exists() if source.startswith("./") else source in declared, mount
 
 
 def test_every_secret_is_created_and_used(tmp_path: Path) -> None:
@@ -73,11 +75,12 @@ def test_every_secret_is_created_and_used(tmp_path: Path) -> None:
     assert created == {file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()}
     used = {
         secret if isinstance(secret, str) else secret["source"]
-        for service in SERVICES.values()
+        for service in (*SERVICES.values(), *REPLICA["services"].values())
         for secret in service.get("secrets", [])
     }
-    assert used == COMPOSE["secrets"].keys()
-    assert {f"secrets/{name}" for name in created} == {each["file"] for each in COMPOSE["secrets"].values()} | {
+    declared = COMPOSE["secrets"] | REPLICA["secrets"]
+    assert used == declared.keys()
+    assert {f"secrets/{name}" for name in created} == {each["file"] for each in declared.values()} | {
         "secrets/rabbitmq_password"  # a part of rabbitmq.conf and JOBS_URL
     }
     api = SERVICES["api-1"]
