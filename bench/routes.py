@@ -55,7 +55,16 @@ def install_load_generator(program: str = "wrk", package: str = "wrk") -> None:
             subprocess.run(["apt-get", *command], check=True, stdout=subprocess.DEVNULL)
 
 
-def load(url: str, script: str, seconds: int, folder: Path, cores: str = "1", *, may_fail: bool = False) -> Run:
+def load(
+    url: str,
+    script: str,
+    seconds: int,
+    folder: Path,
+    cores: str = "1",
+    *,
+    may_fail: bool = False,
+    connections: int = CONNECTIONS,
+) -> Run:
     """Run wrk. Returns requests per second and latency percentiles in milliseconds.
 
     Raises SystemExit for a failed request. With ``may_fail`` failed requests are counted and excluded from the rate.
@@ -69,7 +78,7 @@ def load(url: str, script: str, seconds: int, folder: Path, cores: str = "1", *,
         cores,
         "wrk",
         "-t1",
-        f"-c{CONNECTIONS}",
+        f"-c{connections}",
         f"-d{seconds}s",
         "--latency",
         "-s",
@@ -101,6 +110,7 @@ class Bench:
         self._list_bytes = 0
         self._checked: set[tuple[str, bool]] = set()
         self.disqualified: dict[str, str] = {}
+        self.connections = CONNECTIONS
 
     def fill(self) -> None:
         environment = {**os.environ, **self.environment("W2"), "RESTWELL_APP": "shop.app:shop"}
@@ -127,10 +137,13 @@ class Bench:
             script = data.as_lua() + SCRIPTS[workload]
             load_cores = "1" if workers == 1 else cores
             if warm:
-                load(one.url, script, warm, self._folder, load_cores)
-            before = one.process_tree.cpu_seconds()
-            run = load(one.url, script, seconds, self._folder, load_cores, may_fail=not warm)
+                load(one.url, script, warm, self._folder, load_cores, connections=self.connections)
+            before, database_before = one.process_tree.cpu_seconds(), self._server.cpu_seconds()
+            run = load(
+                one.url, script, seconds, self._folder, load_cores, may_fail=not warm, connections=self.connections
+            )
             run["cpu_us"] = (one.process_tree.cpu_seconds() - before) / max(run["requests"], 1) * 1e6
+            run["postgres_us"] = (self._server.cpu_seconds() - database_before) / max(run["requests"], 1) * 1e6
             run["resident_mb"] = one.process_tree.resident_mb()
             run["peak_mb"] = one.process_tree.peak_mb()
             run["started_seconds"] = one.started_seconds
@@ -206,6 +219,7 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=ROWS, help="products and orders, at least 2,000")
     parser.add_argument("--all-cores", action="store_true")
+    parser.add_argument("--connections", type=int, default=CONNECTIONS)
     parser.add_argument("--out", type=Path, help="the JSON file for the result")
     options = parser.parse_args()
     # Without Redis, like the build itself, unless a setting follows.
@@ -233,9 +247,12 @@ def main() -> None:
     versions = install(peers) | {"restwell": version("restwell"), "granian": version("granian")}
     with tempfile.TemporaryDirectory() as folder, postgres() as server, redis_server() as redis:
         bench = Bench(server, redis.url, Path(folder), builds, options.rows)
+        bench.connections = options.connections
         bench.fill()
         results = measure_all(bench, workloads, names, options.rounds, options.seconds, workers)
-    what = f"{CONNECTIONS} connections, {options.rounds} rounds of {options.seconds} s, {workers} worker(s) each"
+    what = (
+        f"{options.connections} connections, {options.rounds} rounds of {options.seconds} s, {workers} worker(s) each"
+    )
     show(what, results, bench.disqualified)
     if options.out:
         save_result(options.out, what, versions=versions, disqualified=bench.disqualified, workloads=results)

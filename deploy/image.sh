@@ -44,10 +44,14 @@ debian() { # the base images: one with pip and strip, one as distroless
   "$ENGINE" import "$folder/runtime.tar" "$RUNTIME_IMAGE" >/dev/null
   rm -r "$folder"
 }
+given=${BUILD_IMAGE:-}${RUNTIME_IMAGE:-}
 export BUILD_IMAGE=${BUILD_IMAGE:-docker.io/library/python:3.13-trixie}
 export RUNTIME_IMAGE=${RUNTIME_IMAGE:-gcr.io/distroless/python3-debian13:nonroot}
-if [ "${PACKAGES:-}" = debian ]; then debian; else
-  { "$ENGINE" pull --quiet "$BUILD_IMAGE" && "$ENGINE" pull --quiet "$RUNTIME_IMAGE"; } >/dev/null 2>&1 || debian
+get() { "$ENGINE" pull --quiet "$1" || "$ENGINE" image inspect "$1"; }
+if [ "${PACKAGES:-}" = debian ]; then debian
+elif ! { get "$BUILD_IMAGE" && get "$RUNTIME_IMAGE"; } >/dev/null 2>&1; then
+  [ -z "$given" ] || { echo "make image cannot get $BUILD_IMAGE or $RUNTIME_IMAGE" >&2; exit 1; } # nothing else is what was asked for
+  debian
 fi
 
 rm -rf build/image/wheels

@@ -144,6 +144,14 @@ class Postgres:
         rules.write_text(f"host all {role} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
         self.run_sql("SELECT pg_reload_conf()")
 
+    def cpu_seconds(self) -> float:
+        """The CPU time of all its processes so far, also of those that have ended."""
+        server, *children = (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._processes()
+        )
+        ticks = sum(map(int, server[11:15])) + sum(int(each[11]) + int(each[12]) for each in children)
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def run_sql(self, statement: str) -> None:
         self._run("psql", "-q", "-c", statement, self.url)
 

@@ -1,6 +1,7 @@
 """The API, the worker and the migrations in containers, over PostgreSQL. `make image` runs these."""
 
 import asyncio
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -63,7 +64,7 @@ class Api(Container):
     def status_of(self, path: str) -> int | None:
         """None if it does not answer."""
         try:
-            return httpx.get(f"{self.url}{path}", timeout=5).status_code
+            return httpx.get(f"{self.url}{path}", timeout=5, verify=TLS).status_code
         except httpx.TransportError:
             return None
 
@@ -80,7 +81,8 @@ def serving(deployment: Deployment, **settings: str) -> Iterator[Api]:
     with deployment.start(PORT=port, **settings) as container:
         api = Api(container.name)
         api.url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: api.status_of("/health/ready") == 200 or api.exit_code is not None)
+        polls = itertools.count(1)  # not each asks the engine: that takes more of the processor than the start
+        wait_until(lambda: api.status_of("/health/ready") == 200 or (next(polls) % 50 == 0 and bool(api.exit_code)))
         assert api.exit_code is None, api.logs
         yield api
 
