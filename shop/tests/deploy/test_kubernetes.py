@@ -15,7 +15,6 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from deploy_tools import OVERLAYS, SECRETS, Resource, constant, one, rendered
-from restwell.edge._request_metrics import DURATION
 from servers import ROOT, restwell
 from shop.app import create_app
 from shop.settings import ShopSettings
@@ -130,7 +129,8 @@ def test_the_autoscaler_reads_a_metric_that_the_guide_derives_from_one_of_the_ki
     (rules,) = re.findall(r"```yaml\n(rules:.*?)```", GUIDE, re.DOTALL)
     (rule,) = yaml.safe_load(rules)["rules"]
     assert rule["name"]["as"] == name
-    assert rule["seriesQuery"].partition("{")[0].removesuffix("_count") == DURATION.name
+    series = rule["seriesQuery"].partition("{")[0].removesuffix("_count")
+    assert f"| `{series}` |" in (ROOT / "docs/metrics.md").read_text()
 
 
 def test_the_configuration_is_accepted_in_production(tmp_path: Path) -> None:

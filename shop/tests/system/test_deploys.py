@@ -215,8 +215,8 @@ async def test_deploys_fail_no_request(tmp_path: Path, empty_url: str, score: Sc
     "0 failed requests, 0 double orders; drain <= 30 s",
 )
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_deploys_fail_no_request_that_nobody_repeats(tmp_path: Path, empty_url: str, score: Score) -> None:
-    """As in Kubernetes, connections go to servers that were ready POLL_SECONDS ago, and none is tried elsewhere.
+async def test_deploys_fail_no_request_that_no_proxy_repeats(tmp_path: Path, empty_url: str, score: Score) -> None:
+    """As in Kubernetes, connections go to servers that were ready POLL_SECONDS ago, and none is tried at another one.
 
     Fails with DRAIN_SECONDS=0, or if /health/ready answers 200 during the drain.
     """
