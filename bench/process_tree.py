@@ -67,6 +67,12 @@ class ProcessTree:
             raise SystemExit(f"processes {remaining} cannot be terminated and would distort later results")
 
 
+def server_cpu_seconds(pid: int, *children: int) -> float:
+    """The CPU time of a server and its children so far, also of those that have ended."""
+    server, *others = (_read(f"/proc/{each}/stat").rpartition(")")[2].split() for each in (pid, *children))
+    return (sum(map(int, server[11:15])) + sum(int(each[11]) + int(each[12]) for each in others if each)) / _TICKS
+
+
 def clean_up_at_exit() -> None:
     """End all processes and remove all temporary files of this program when it ends, even if it is killed."""
     if reaper.FOLDER in os.environ:

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from contenders import NODE, PYTHON, RESTWELL, ROOT, UPPER_BOUNDS, RunningContender, install, serving
-from process_tree import check_no_leftovers, clean_up_at_exit
+from process_tree import check_no_leftovers, clean_up_at_exit, server_cpu_seconds
 from report import show
 from results_file import save_result
 from servers import Postgres, postgres, redis_server
@@ -138,12 +138,14 @@ class Bench:
             load_cores = "1" if workers == 1 else cores
             if warm:
                 load(one.url, script, warm, self._folder, load_cores, connections=self.connections)
-            before, database_before = one.process_tree.cpu_seconds(), self._server.cpu_seconds()
+            before, database_before = one.process_tree.cpu_seconds(), server_cpu_seconds(*self._server.processes())
             run = load(
                 one.url, script, seconds, self._folder, load_cores, may_fail=not warm, connections=self.connections
             )
             run["cpu_us"] = (one.process_tree.cpu_seconds() - before) / max(run["requests"], 1) * 1e6
-            run["postgres_us"] = (self._server.cpu_seconds() - database_before) / max(run["requests"], 1) * 1e6
+            run["postgres_us"] = (
+                (server_cpu_seconds(*self._server.processes()) - database_before) / max(run["requests"], 1) * 1e6
+            )
             run["resident_mb"] = one.process_tree.resident_mb()
             run["peak_mb"] = one.process_tree.peak_mb()
             run["started_seconds"] = one.started_seconds

@@ -122,12 +122,12 @@ class Postgres:
 
     def kill(self) -> None:
         """Kill all its processes, as a power failure does."""
-        _signal(self._processes(), signal.SIGKILL)
+        _signal(self.processes(), signal.SIGKILL)
         self._server.wait(READY_SECONDS)
 
     def freeze(self) -> None:
         """Suspend all its processes, as on a machine that hangs; ``thaw`` resumes them."""
-        self._frozen = self._processes()
+        self._frozen = self.processes()
         _signal(self._frozen, signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -144,18 +144,10 @@ class Postgres:
         rules.write_text(f"host all {role} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
         self.run_sql("SELECT pg_reload_conf()")
 
-    def cpu_seconds(self) -> float:
-        """The CPU time of all its processes so far, also of those that have ended."""
-        server, *children = (
-            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._processes()
-        )
-        ticks = sum(map(int, server[11:15])) + sum(int(each[11]) + int(each[12]) for each in children)
-        return ticks / os.sysconf("SC_CLK_TCK")
-
     def run_sql(self, statement: str) -> None:
         self._run("psql", "-q", "-c", statement, self.url)
 
-    def _processes(self) -> list[int]:
+    def processes(self) -> list[int]:
         children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children").read_text().split()
         return [self._server.pid, *map(int, children)]
 
