@@ -251,10 +251,6 @@ class TraceSettings(Section):
     slow_seconds: float = Field(default=0.5, gt=0, le=600, allow_inf_nan=False)
 
 
-def _workers(value: object) -> object:
-    return min(available_cpus(), 256) if value == "auto" else value
-
-
 class RequestSettings(Section):
     max_bytes: int = Field(default=1_048_576, ge=1_024)
     timeout_seconds: float = Field(default=5.0, ge=0.5, le=60)
@@ -265,7 +261,9 @@ class Settings(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65_535)
-    workers: Annotated[int, BeforeValidator(_workers)] = Field(default=2, ge=1, le=256)
+    workers: Annotated[int, BeforeValidator(lambda value: min(available_cpus(), 256) if value == "auto" else value)] = (
+        Field(default=2, ge=1, le=256)
+    )
     drain_seconds: float = Field(default=1.0, ge=0, le=600)
     keepalive_seconds: int = Field(default=10, ge=1, le=3_600)
     trusted_hops: int = Field(default=0, ge=0, le=10)
