@@ -204,7 +204,7 @@ def test_production_accepts_a_replacement_of_a_service_that_is_set_explicitly() 
 )
 def test_an_unusable_oauth_provider_is_refused(provider: str) -> None:
     (fault,) = faults({"OAUTH_PROVIDERS": f"github=https://id:secret@github.com, {provider}"})
-    assert fault.startswith("OAUTH_PROVIDERS_1: must be name=https://")
+    assert fault.startswith("OAUTH_PROVIDERS: value 2: must be name=https://")
     assert "hunter2" not in fault
 
 
@@ -225,7 +225,7 @@ def test_an_app_url_that_clients_cannot_trust_is_refused(url: str) -> None:
 @pytest.mark.parametrize("origin", ["*", "app.example", "https://app.example/", "https://*.example", "null", "ftp://x"])
 def test_a_cors_origin_that_no_browser_sends_is_refused(origin: str) -> None:
     (fault,) = faults({"CORS_ORIGINS": f"https://app.example {origin}"})
-    assert fault.startswith("CORS_ORIGINS_1: must be an origin")
+    assert fault.startswith("CORS_ORIGINS: value 2: must be an origin")
 
 
 def test_settings_show_no_secret_and_cannot_be_changed() -> None:

@@ -82,6 +82,9 @@ class Restwell(Kit):
 
         Raises TypeError for an invalid route.
         """
+        given: object = parts
+        if not isinstance(given, list | tuple):
+            raise TypeError(f"kit.app takes a list of features, controllers, handlers or versions, not {given!r}")
         self.metrics.reports.version = version
         parts = enabled_parts(parts, self.settings)
         features = [*features_of(parts), *BUILT_IN]

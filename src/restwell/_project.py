@@ -5,7 +5,9 @@ import sys
 import tomllib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +37,14 @@ class Project:
     load_data: Callable[[Database, int, Callable[[int], Any]], Awaitable[str]] | None = None
     banner: Callable[[], str] = str
 
+    def __post_init__(self) -> None:
+        settings: object = self.settings
+        create_app: object = self.create_app
+        if not (isinstance(settings, type) and issubclass(settings, Settings)):
+            raise TypeError(f"Project {self.name}: settings must be the class Settings or one derived from it")
+        if not callable(create_app) or iscoroutinefunction(create_app):
+            raise TypeError(f"Project {self.name}: create_app must be a function of the settings, without async")
+
     def load_settings(self) -> Settings:
         """Read the environment, ``.env`` and the files in ``SECRETS_DIR`` (default ``/run/secrets``)."""
         return self.settings.load(os.environ, env_file=ENV_FILE, secrets_dir=secrets_dir())
@@ -59,7 +69,9 @@ def find_project(reference: str | None = None) -> Project:
     reference = reference or named_application()
     module_name, _, name = reference.partition(":")
     if not all(part.isidentifier() for part in (*module_name.split("."), name)):
-        raise ConfigurationError([f"no application at {reference}: use the form module:name"])
+        meant = reference.removesuffix(":").removesuffix(".py").replace(".py:", ":").replace("/", ".")
+        hint = f"; did you mean {meant if ':' in meant else f'{meant}:project'}?" if meant.strip(":.") else ""
+        raise ConfigurationError([f"no application at {reference}: use the form module:name{hint}"])
     if (folder := str(Path.cwd())) not in sys.path:
         sys.path.append(folder)  # last, so that its files replace no library
     try:
@@ -67,12 +79,22 @@ def find_project(reference: str | None = None) -> Project:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise  # a module that the application imports
-        raise ConfigurationError([f"no application at {reference}: {error}"]) from error
+        if module_name.endswith(".py"):
+            hint = f"did you mean {module_name.removesuffix('.py')}:{name}?"
+        else:
+            here = [
+                path.stem for path in Path.cwd().iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+            ]
+            similar = get_close_matches(module_name, here, 1)
+            hint = f"did you mean {similar[0]}:{name}?" if similar else f"it is not installed, and not in {Path.cwd()}"
+        raise ConfigurationError([f"no application at {reference}: {error}; {hint}"]) from error
+    projects = [each for each, value in vars(module).items() if isinstance(value, Project)]
+    hint = f"did you mean {module_name}:{projects[0]}?" if projects else f"write {name} = Project(...) there"
     if not hasattr(module, name):
-        raise ConfigurationError([f"no application at {reference}: the module has no {name}"])
+        raise ConfigurationError([f"no application at {reference}: the module has no {name}; {hint}"])
     project = getattr(module, name)
     if not isinstance(project, Project):
-        raise ConfigurationError([f"{reference} is not a restwell.Project"])
+        raise ConfigurationError([f"{reference} is not a restwell.Project; {hint}"])
     return project
 
 

@@ -1,6 +1,7 @@
 """The HTTP server: Granian runs the worker processes and replaces those that exit."""
 
 import asyncio
+import errno
 import gc
 import math
 import multiprocessing
@@ -260,6 +261,6 @@ def check_address_available(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise ConfigurationError(
-                [f"cannot listen on {host}:{port} ({error.strerror}); choose another with PORT="]
-            ) from error
+            is_wrong_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+            hint = "set HOST to an address of this machine" if is_wrong_host else "choose another with PORT="
+            raise ConfigurationError([f"cannot listen on {host}:{port} ({error.strerror}); {hint}"]) from error

@@ -53,7 +53,10 @@ class Services:
     def _build(self, entry: _Entry) -> object:
         name = _name(entry.build)
         if name in self._building:
-            raise TypeError(f"services need each other: {' needs '.join([*self._building, name])}")
+            raise TypeError(
+                f"services need each other: {' needs '.join([*self._building, name])};"
+                " move what both need into a third service"
+            )
         self._building.append(name)
         try:
             return entry.build(**{each: self._argument(name, each, kind) for each, kind in _parameters(entry.build)})

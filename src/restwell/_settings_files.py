@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 
 class Source(NamedTuple):
@@ -33,6 +34,9 @@ def read_env_file(path: Path | None) -> tuple[dict[str, str], list[str]]:
     text, fault = _read_text(path)
     if fault is not None:
         return {}, [fault]
+    lines = [binding.original.line for binding in parse_stream(StringIO(text)) if binding.error]
+    if lines:
+        return {}, [f"{path}, line {line}: write NAME=value, or # before a comment" for line in lines]
     found = dotenv_values(stream=StringIO(text), interpolate=False)
     return {name: value for name, value in found.items() if value}, []
 

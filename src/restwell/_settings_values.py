@@ -4,7 +4,7 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from restwell._email_addresses import EmailAddress
 from restwell._extras import check_installed
@@ -54,3 +54,19 @@ def check_pairs(value: SecretStr) -> SecretStr:
         if pair.strip() and not (re.fullmatch(r"[A-Za-z0-9._-]+", name) and text.isprintable() and text):
             raise ValueError("must be name=value pairs, separated by commas; percent-encode commas and non-ASCII")
     return value
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    found = {fault_place(each["loc"]): each["msg"] for each in error.errors()}
+    return [f"{place}: {fault_text(message)}" for place, message in found.items()]
+
+
+def fault_place(location: tuple[int | str, ...]) -> str:
+    """The variable of a fault, and which one of its values."""
+    variable = "_".join(part for part in location if isinstance(part, str)).upper()
+    return variable + "".join(f": value {part + 1}" for part in location if isinstance(part, int))
+
+
+def fault_text(message: str) -> str:
+    hint = "; create it, or correct the path" if message.startswith("Path does not") else ""
+    return f"{message.removeprefix('Value error, ')}{hint}"

@@ -34,6 +34,7 @@ from restwell._settings_values import (
     check_otlp_url,
     check_pairs,
     check_smtp_url,
+    faults_of,
     is_weak_secret,
 )
 from restwell.errors import ConfigurationError
@@ -313,8 +314,7 @@ class Settings(Section):
         try:
             settings = cls.model_validate(tree)
         except ValidationError as error:
-            found = {"_".join(map(str, e["loc"])).upper(): e["msg"] for e in error.errors()}
-            faults = [f"{name}: {message.removeprefix('Value error, ')}" for name, message in found.items()]
+            faults = faults_of(error)
         if values.get("APP_ENV") == "production":
             faults += cls.production_faults(values)
         if settings is None or faults:

@@ -73,8 +73,7 @@ async def test_sqlite_limits_the_wait_for_the_writer(tmp_path: Path, monkeypatch
     async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
         async with database.transaction():
             with pytest.raises(DatabaseBusy):
-                async with database.transaction():
-                    pass
+                await asyncio.create_task(database.run(_note, text="of another task"))
         async with database.transaction() as tx:
             assert await tx.one(one) == 1
 

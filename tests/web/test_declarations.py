@@ -44,10 +44,10 @@ async def several() -> Any:
     ("declare", "message"),
     [
         (lambda: GET()(blocking), "blocking is not async: use async def, and asyncio.to_thread for blocking calls"),
-        (lambda: GET()(several), "several is not async"),
+        (lambda: GET()(several), "several is a generator: return a Stream, whose open= is the generator"),
         (lambda: GET()(lambda: asyncio.sleep(0)), "is not async"),
         (lambda: GET()(5), "5 is not async"),
-        (lambda: GET(nothing), "GET <function nothing .*: path must be a path"),
+        (lambda: GET(nothing), r"nothing has a decorator without parentheses: write @get\(\)"),
         (lambda: GET("/{thing_id:uuid}"), "GET /{thing_id:uuid}: path must be"),
         (lambda: GET(guards=signed_in), "GET : guards must be a list of async functions .*, not <function signed_in"),
         (lambda: GET("/x", query_budget="notes.list"), "GET /x: query_budget must be numbers by the name of a query"),

@@ -88,7 +88,8 @@ def _exit_on_errors() -> Iterator[None]:
     except ConfigurationError as error:
         faults = error.faults
     except (DatabaseUnavailable, DatabaseBusy) as error:
-        faults = [f"DATABASE_URL: {error.detail}"]
+        hint = "" if ";" in error.detail else "; start the server, or correct the URL (restwell doctor checks more)"
+        faults = [f"DATABASE_URL: {error.detail}{hint}"]
     else:
         return
     _print_faults(faults)
@@ -96,8 +97,7 @@ def _exit_on_errors() -> Iterator[None]:
 
 
 def _print_faults(faults: Sequence[str]) -> None:
-    for fault in faults:
-        print(f"restwell: {fault}", file=sys.stderr, flush=True)
+    print(*(f"restwell: {fault}" for fault in faults), sep="\n", file=sys.stderr, flush=True)
 
 
 @cli.callback()
@@ -292,7 +292,8 @@ def seed(
     project, settings = load()
     _check_not_production(settings, "seed")
     if project.seed is None or (rows and project.load_data is None):
-        raise ConfigurationError([f"{project.name} has no {'data for --rows' if project.seed else 'demo data'}"])
+        what, where = ("data for --rows", "load_data") if project.seed else ("demo data", "seed")
+        raise ConfigurationError([f"{project.name} has no {what}: give its Project a function {where}="])
     seed_database = project.seed
     migrations = create_app_to_inspect(project, settings).migrations
 
@@ -340,7 +341,9 @@ def openapi(
     project, settings = load()
     app = create_app_to_inspect(project, settings)
     if version is not None and version not in app.documents:
-        raise ConfigurationError([f"--version {version}: choose one of {', '.join(app.documents)}"])
+        prefixes = ", ".join(filter(None, app.documents))
+        hint = f"choose one of {prefixes}" if prefixes else "the API has one version; leave the option out"
+        raise ConfigurationError([f"--version {version}: {hint}"])
     document = msgspec.json.encode(app.openapi if version is None else app.documents[version])
     sys.stdout.buffer.write(msgspec.json.format(document, indent=2) + b"\n")
 

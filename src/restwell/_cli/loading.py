@@ -22,10 +22,11 @@ from restwell.settings import Settings
 T = TypeVar("T")
 
 
+_KIT: Final = str(Path(__file__).parents[1])
 _LIBRARIES: Final = tuple(
     {
         *(os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")),
-        str(Path(__file__).parents[1]),
+        _KIT,
     }
 )
 """The folders of code that is not the application's."""
@@ -56,12 +57,15 @@ def create_app_to_inspect(project: Project, settings: Settings) -> App:
 
 
 def create_app(project: Project, settings: Settings) -> App:
-    with errors_of_application():
-        return project.create_app(settings)
+    with errors_of_application(project.create_app):
+        app: object = project.create_app(settings)
+        if not isinstance(app, App):
+            raise TypeError(f"create_app of {project.name} must return the result of kit.app(...), not {app!r}")
+        return app
 
 
 @contextmanager
-def errors_of_application() -> Iterator[None]:
+def errors_of_application(called: Callable[..., object] | None = None) -> Iterator[None]:
     """Around code of the application: an exception becomes an ApplicationError with its file and line."""
     try:
         yield
@@ -71,12 +75,17 @@ def errors_of_application() -> Iterator[None]:
         if os.environ.get("LOG_LEVEL") == "debug":
             raise
         text = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
-        hint = "LOG_LEVEL=debug shows the whole traceback"
-        raise ApplicationError([f"{_location(error)}: {text} ({hint})"]) from error
+        hint = "" if _is_of_kit(error) else " (LOG_LEVEL=debug shows the whole traceback)"
+        raise ApplicationError([f"{_location(error, called)}: {text}{hint}"]) from error
 
 
-def _location(error: Exception) -> str:
-    """The last line of the application that was running, or that cannot be parsed."""
+def _is_of_kit(error: Exception) -> bool:
+    """Whether the kit refuses what the application declares: its message says what to do."""
+    return traceback.extract_tb(error.__traceback__)[-1].filename.startswith(_KIT) and isinstance(error, TypeError)
+
+
+def _location(error: Exception, called: Callable[..., object] | None) -> str:
+    """The last line of the application that was running, or that cannot be parsed; otherwise where ``called`` is."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_relative(error.filename)}, line {error.lineno}"
     frames = [
@@ -84,7 +93,10 @@ def _location(error: Exception) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith("<") and not os.path.realpath(frame.filename).startswith(_LIBRARIES)
     ]
-    return f"{_relative(frames[-1].filename)}, line {frames[-1].lineno}" if frames else "the application"
+    if frames:
+        return f"{_relative(frames[-1].filename)}, line {frames[-1].lineno}"
+    code = getattr(called, "__code__", None)
+    return f"{_relative(code.co_filename)}, line {code.co_firstlineno}" if code is not None else "the application"
 
 
 def _relative(file: str) -> str:

@@ -1,5 +1,6 @@
 """Settings that are misspelt, weak, or wrong in production, and files with secrets that others may read."""
 
+import os
 import stat
 from collections.abc import AsyncIterator
 from difflib import get_close_matches
@@ -32,12 +33,19 @@ async def check_secrets(subject: Subject) -> AsyncIterator[Finding]:
                 f"too weak: it can be guessed. Set at least {SECRET_MIN_BYTES} random bytes:"
                 " python -c 'import secrets; print(secrets.token_urlsafe(48))'",
             )
+    folder = os.environ.get("SECRETS_DIR")
+    if folder is not None and not _is_folder(folder):
+        yield Finding("warning", "SECRETS_DIR", f"there is no folder {folder}, so no secret is read. Correct the path.")
     files = [*jwt.key_files, *([ENV_FILE] if any("SECRET" in name for name in subject.values) else [])]
     for file in files:
         if _others_may_read(file):
             yield Finding(
                 "warning", str(file), f"every user of this machine may read its secrets. Run chmod 600 {file}."
             )
+
+
+def _is_folder(name: str) -> bool:
+    return Path(name).is_dir()
 
 
 def _others_may_read(file: Path) -> bool:

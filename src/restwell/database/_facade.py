@@ -30,6 +30,14 @@ class DatabaseUnavailable(ServiceUnavailable):
     code, message = "database_unavailable", "The database is unreachable right now. Try again shortly."
 
 
+MIGRATE_HINT: Final = "run restwell migrate; a table of the application needs a migration that creates it"
+"""A note on the error of a missing table."""
+
+
+def not_started() -> DatabaseUnavailable:
+    return DatabaseUnavailable("The database is not open: use it inside `async with database`, or in a started kit.")
+
+
 class DatabaseBusy(ServiceUnavailable):
     """No connection or lock was free within its timeout: 503, and nothing was written."""
 
@@ -161,9 +169,10 @@ class Database(Executor):
     async def _begin(self) -> AsyncIterator[Transaction]:
         hooks: list[TransactionHook] = []
         commit_sent = False
+        begun: Transaction | None = None
         try:
             async with self._transaction() as tx:
-                hooks = tx.hooks
+                begun, hooks = tx, tx.hooks
                 yield tx
                 for hook in hooks:
                     await hook.before_commit(tx)
@@ -173,6 +182,9 @@ class Database(Executor):
             for hook in hooks:
                 (hook.outcome_unknown if commit_sent else hook.rolled_back)()
             raise
+        finally:
+            if begun is not None:
+                begun._end()  # noqa: SLF001  # same package
         for hook in hooks:
             await hook.committed()
 

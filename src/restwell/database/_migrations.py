@@ -18,6 +18,7 @@ removes. Code does not start on a database with a post-deploy migration that it 
 """
 
 import asyncio
+import re
 import traceback
 from collections.abc import Iterable, Mapping
 from importlib.machinery import SourceFileLoader
@@ -53,6 +54,7 @@ _CREATE_HISTORY: Final = (
     f"CREATE TABLE IF NOT EXISTS {_HISTORY_TABLE} (package TEXT NOT NULL, revision TEXT NOT NULL, phase TEXT NOT NULL,"
     " PRIMARY KEY (package, revision))"
 )
+_UNSUPPORTED: Final = re.compile(r"ALTER TABLE \S+ (ALTER|ADD CONSTRAINT|DROP CONSTRAINT)")
 
 
 class _Applied(Struct, frozen=True):
@@ -247,6 +249,8 @@ async def _run(tx: Transaction, file: MigrationFile, statement: str) -> None:
     except Exception as error:
         cause = error.__cause__ if isinstance(error, ServiceUnavailable) and error.__cause__ else error
         hint = ""
+        if tx.dialect == "sqlite" and _UNSUPPORTED.match(statement):
+            hint = "; SQLite cannot change a column or a constraint: add a new column, or create the table again"
         if getattr(cause, "sqlstate", None) == "42501":  # insufficient_privilege
             hint = "; grant the privilege to the role of DATABASE_URL, or migrate with the owner of the schema"
         raise ConfigurationError([f"{file}: {_describe_error(cause)}{hint}: {excerpt}"]) from error

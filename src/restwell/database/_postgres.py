@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import text
 
 from restwell.database._facade import (
+    MIGRATE_HINT,
     Database,
     DatabaseBusy,
     DatabaseUnavailable,
@@ -21,6 +22,7 @@ from restwell.database._facade import (
     PoolStats,
     TransactionConflict,
     UniqueViolation,
+    not_started,
 )
 from restwell.database._pool import Connection, Pool
 from restwell.database._postgres_connect import CANNOT_CONNECT, Connector, reason
@@ -84,6 +86,8 @@ class _ErrorTranslation:
         if error is None:
             if self._pool.breaker.failures:
                 self._pool.breaker.succeeded()
+        elif isinstance(error, asyncpg.UndefinedTableError):
+            error.add_note(MIGRATE_HINT)
         elif isinstance(error, asyncpg.UniqueViolationError):
             raise UniqueViolation(error.constraint_name or "") from error
         elif isinstance(error, _CONFLICT):
@@ -92,16 +96,17 @@ class _ErrorTranslation:
             self._pool.statement_timeouts += isinstance(error, asyncpg.QueryCanceledError)
             raise DatabaseBusy from error
         elif isinstance(error, (*_CONNECTION_LOST, *_LOGIN_REFUSED)):
-            if (
-                getattr(error, "severity", None) != "ERROR"
-            ):  # an ERROR is about the statement; the connection is healthy
-                self._pool.record_failure(timed_out=isinstance(error, TimeoutError))
-            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-                self._pool.drop_idle()
+            self._report(error)
             raise DatabaseUnavailable from error
         # DataError, an argument of a wrong type, is an InterfaceError too. It is a bug.
         elif isinstance(error, asyncpg.InterfaceError) and not isinstance(error, asyncpg.DataError):
             raise DatabaseUnavailable from error
+
+    def _report(self, error: BaseException) -> None:
+        if getattr(error, "severity", None) != "ERROR":  # an ERROR is about the statement; the connection is healthy
+            self._pool.record_failure(timed_out=isinstance(error, TimeoutError))
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            self._pool.drop_idle()
 
 
 class PostgresTransaction(Transaction):
@@ -263,7 +268,7 @@ class PostgresDatabase(Database):
 
     def _open_pool(self) -> tuple[Pool, _ErrorTranslation]:
         if self._pool is None or self._errors is None:
-            raise DatabaseUnavailable
+            raise not_started()
         return self._pool, self._errors
 
     def _commit_done(self, commit: asyncio.Task[None]) -> None:

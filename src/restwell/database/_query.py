@@ -107,6 +107,8 @@ class Query(Generic[T]):
         known_queries[name] = self
         self.into = into
         statements = statement if isinstance(statement, Mapping) else dict.fromkeys(DIALECTS, statement)
+        if not all(isinstance(each, ClauseElement) for each in statements.values()):
+            raise TypeError(f"query {name} is no statement of SQLAlchemy: use select(...), insert(...) or text(...)")
         self.columns = _columns_of(statements["sqlite"])
         factories = {dialect: _row_factory(name, into, statements[dialect]) for dialect in DIALECTS}
         self.compiled = {
@@ -192,6 +194,8 @@ def _columns_of(statement: ClauseElement) -> tuple[str | None, ...]:
 def _row_factory(name: str, into: Any, statement: ClauseElement) -> Callable[[Sequence[Any]], Any]:
     """The function that converts a row to ``into``. Raises TypeError if the columns do not match."""
     columns = _columns_of(statement)
+    if into is not None and not isinstance(into, type) and get_origin(into) is None:
+        raise TypeError(f"query {name}: into= must be a type, not {into!r}")
     kind = get_origin(into) or into
     type_name = getattr(into, "__name__", str(into))
     has_text = any(isinstance(part, TextClause) for part in iterate(statement))

@@ -14,11 +14,13 @@ import apsw
 
 from restwell._atomic_file import replacing
 from restwell.database._facade import (
+    MIGRATE_HINT,
     Database,
     DatabaseBusy,
     DatabaseUnavailable,
     PoolStats,
     UniqueViolation,
+    not_started,
 )
 from restwell.database._query import Compiled, Query
 from restwell.database._transaction import Transaction
@@ -46,6 +48,12 @@ _UNAVAILABLE: Final = (
 )
 
 
+_WAITS_FOR_ITSELF: Final = (
+    "a write waits for the transaction of its own task, as SQLite has one writer: run it with that transaction"
+    " (tx.run), or begin that with database.transaction(ambient=True), which everything in the block joins"
+)
+
+
 class _ErrorTranslation:
     """Translates SQLite's errors. Other errors are bugs and pass through."""
 
@@ -61,6 +69,8 @@ class _ErrorTranslation:
             raise DatabaseBusy from error
         if isinstance(error, _UNAVAILABLE):
             raise DatabaseUnavailable from error
+        if "no such table" in str(error):
+            error.add_note(MIGRATE_HINT)
 
 
 _errors: Final = _ErrorTranslation()
@@ -140,6 +150,7 @@ class SqliteDatabase(Database):
         self._waiting = self._waits = self._wait_timeouts = 0
         self._wait_total = 0.0
         self._transaction_ends: set[asyncio.Task[Any]] = set()
+        self._writing_task: asyncio.Task[Any] | None = None
         self._writer: apsw.AsyncConnection | None = None
         self._version_connection: apsw.Connection | None = None
         self._readers: list[apsw.AsyncConnection] = []
@@ -158,7 +169,8 @@ class SqliteDatabase(Database):
         except (OSError, DatabaseUnavailable, DatabaseBusy, apsw.Error) as error:
             await self.close()
             reason = error.__cause__ or error
-            raise DatabaseUnavailable(f"SQLite cannot open {os.fspath(self._path)}: {reason}") from error
+            hint = "DATABASE_URL must name a database file, or a new one in a folder that this user can write to"
+            raise DatabaseUnavailable(f"SQLite cannot open {os.fspath(self._path)}: {reason}; {hint}") from error
         for reader in self._readers:
             self._idle_readers.put_nowait(reader)
 
@@ -193,7 +205,7 @@ class SqliteDatabase(Database):
         ``start``.
         """
         if self._version_connection is None:
-            raise DatabaseUnavailable
+            raise not_started()
         # This connection never writes: its own commits would not change the value.
         version: int = self._version_connection.execute("PRAGMA data_version").get
         return version
@@ -211,7 +223,7 @@ class SqliteDatabase(Database):
         if not compiled.reads:
             return await self._write(_fetch(compiled.sql, parameters))
         if not self._readers:
-            raise DatabaseUnavailable
+            raise not_started()
         idle = self._idle_readers
         try:
             reader = idle.get_nowait()
@@ -248,12 +260,14 @@ class SqliteDatabase(Database):
     async def _acquire_writer(self) -> apsw.AsyncConnection:
         """Acquire the only connection that writes. ``_finish_transaction`` releases it."""
         if self._write_lock.locked():
+            if self._writing_task is asyncio.current_task():
+                raise RuntimeError(_WAITS_FOR_ITSELF)
             await self._wait_for_writer()
         else:
             await _with_timeout(BUSY_TIMEOUT_MS, self._write_lock.acquire())
         if self._writer is None:
             self._write_lock.release()
-            raise DatabaseUnavailable
+            raise not_started()
         return self._writer
 
     async def _wait_for_writer(self) -> None:
@@ -290,6 +304,7 @@ class SqliteDatabase(Database):
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Transaction]:
         writer = await self._acquire_writer()
+        self._writing_task = asyncio.current_task()
         try:
             await _in_thread(writer, _execute(BEGIN))
             yield SqliteTransaction(writer)
@@ -310,6 +325,7 @@ class SqliteDatabase(Database):
         self, writer: apsw.AsyncConnection, finish: Callable[[apsw.Connection], T]
     ) -> asyncio.Task[T]:
         """End the transaction in a task, then release the writer."""
+        self._writing_task = None
         end = asyncio.create_task(_in_thread(writer, finish))
         self._transaction_ends.add(end)
         end.add_done_callback(self._transaction_finished)

@@ -35,7 +35,7 @@ class Executor(ABC):
         """The first row. Raises RowNotFound if there is none."""
         rows = await self._rows(query, arguments)
         if not rows:
-            raise RowNotFound(query.name)
+            raise RowNotFound(f"query {query.name} found no row: use find, which returns None, if there may be none")
         return rows[0]
 
     async def all(self, query: Query[T], **arguments: Any) -> list[T]:
@@ -107,6 +107,16 @@ class Transaction(Executor):
         self.hooks: list[TransactionHook] = []
         self._deferred: list[tuple[Query[Any], tuple[Any, ...]]] = []
         self._flush_failed = False
+        self._has_ended = False
+
+    def _end(self) -> None:
+        self._has_ended = True
+
+    def _executor(self) -> Executor:
+        """Raises RuntimeError after the end of the block: its connection is then used by others."""
+        if self._has_ended:
+            raise RuntimeError("the transaction has ended: run its statements inside its async with block")
+        return self
 
     def defer(self, query: Query[Any], **arguments: Any) -> None:
         """Queue a write. It is sent with the next statement of this transaction, or before its commit.

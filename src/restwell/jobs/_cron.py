@@ -30,7 +30,9 @@ class Cron:
         except (ZoneInfoNotFoundError, ValueError):
             raise ConfigurationError([f"cron {text!r}: no time zone {timezone!r}"]) from None
         except (CronSimError, StopIteration) as error:
-            raise ConfigurationError([f"cron {text!r} cannot be read: {error!r}"]) from None
+            raise ConfigurationError(
+                [f"cron {text!r} cannot be read ({error}): write five fields, such as 0 3 * * *"]
+            ) from None
 
     def due_between(self, last: datetime, now: datetime) -> list[datetime]:
         """The scheduled times after ``last`` and up to ``now`` that need a job, oldest first, in UTC.

@@ -93,6 +93,11 @@ class Method:
         request may run a query, by name. ``other_responses``: descriptions of further statuses. ``max_body_bytes``:
         instead of REQUEST_MAX_BYTES. ``lifecycle``: when the route is deprecated and ends, if before its version.
         """
+        misused: object = path
+        if inspect.isfunction(misused):
+            raise TypeError(
+                f"{misused.__qualname__} has a decorator without parentheses: write @{self._name.lower()}()"
+            )
         declaration = Declaration(
             method=self._name,
             path=path,
@@ -115,6 +120,8 @@ class Method:
         def declare(handler: H) -> H:
             if not inspect.iscoroutinefunction(cast("object", handler)):
                 name = getattr(handler, "__qualname__", handler)
+                if inspect.isasyncgenfunction(handler):
+                    raise TypeError(f"{name} is a generator: return a Stream, whose open= is the generator")
                 raise TypeError(f"{name} is not async: use async def, and asyncio.to_thread for blocking calls")
             if declaration_of(handler) is not None:
                 raise TypeError(f"{handler.__qualname__} has two routes: declare a function for each")

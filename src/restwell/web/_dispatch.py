@@ -176,10 +176,17 @@ def encode(endpoint: Endpoint, scope: Scope, result: Any) -> RawResponse:
             if media_type.startswith("text/") and "charset" not in media_type:
                 media_type += "; charset=utf-8"
         else:
-            body = encode_json(content)
+            body = _json(endpoint, content)
         headers.append(header_field("content-type", media_type) if media_type != JSON else _JSON_FIELD)
     headers.append((b"content-length", b"%d" % len(body)))
     return status, headers, body
+
+
+def _json(endpoint: Endpoint, content: Any) -> bytes:
+    try:
+        return encode_json(content)
+    except NotImplementedError as error:
+        raise TypeError(f"{endpoint.name} ({endpoint.method} {endpoint.path}): {error}") from error
 
 
 def _page(endpoint: Endpoint, scope: Scope, page: Page[Any], headers: Headers) -> Any:

@@ -140,7 +140,8 @@ def _handlers(
         else:
             declaration = declaration_of(part)
             if declaration is None or isinstance(part, type):
-                raise TypeError(f"{part!r} is not a Feature, a Controller or a handler with @get, @post ...")
+                hint = f": pass the class {type(part).__name__} itself" if Controller in type(part).__mro__ else ""
+                raise TypeError(f"{part!r} is not a Feature, a Controller or a handler with @get, @post ...{hint}")
             yield version, Controller, part, declaration
 
 

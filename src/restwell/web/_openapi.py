@@ -137,6 +137,12 @@ def openapi_document(
     }
 
 
+_SCHEMA_HINT: Final = (
+    "use a Struct, a dataclass, a Pydantic model or builtin types; for chunks or server-sent events return a"
+    " Stream[str], and for another framework's response use host= of kit.app"
+)
+
+
 def _component_schemas(
     documented: Sequence[Endpoint], names: Mapping[str, str], others: Sequence[type]
 ) -> ComponentSchemas:
@@ -151,7 +157,7 @@ def _component_schemas(
             except (TypeError, NotImplementedError) as error:
                 fault = str(error).splitlines()[-1]
                 raise TypeError(
-                    f"{each.name} ({each.method} {each.path}) has a type without a schema: {fault}"
+                    f"{each.name} ({each.method} {each.path}) has a type without a schema: {fault}; {_SCHEMA_HINT}"
                 ) from error
         raise
 
