@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from restwell.observability._watchdog import Watchdog
 from restwell.settings import Settings
-from restwell.testing import running
+from restwell.testing import _running, running
 from restwell.web import Controller, get
 from tiny.app import app_of
 
@@ -49,6 +49,27 @@ def run(seconds: float) -> None:
 def hold_the_gil(_: float) -> None:
     """A call into C that holds the GIL."""
     assert not re.match(r"(a|a)*b", "a" * 24)
+
+
+async def test_a_stack_that_cannot_be_read_does_not_end_the_watchdog(
+    watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail with Python 3.11 in development mode: `'Runner' object has no attribute 'f_lineno'`."""
+    read = threading.Event()
+
+    def extract_stack(_: object) -> None:
+        read.set()
+        raise AttributeError("f_lineno")
+
+    monkeypatch.setattr("traceback.extract_stack", extract_stack)
+    for _ in range(50):
+        time.sleep(0.3)  # noqa: ASYNC251  # blocks the event loop
+        await asyncio.sleep(0.1)
+        if read.is_set():
+            break
+    assert read.is_set()
+    assert watchdog._thread is not None
+    assert watchdog._thread.is_alive()
 
 
 @pytest.mark.parametrize("block", [compute, wait, run])
@@ -213,8 +234,9 @@ class Blocking(Controller):
         return "done"
 
 
-async def test_a_route_that_blocks_fails_its_test(tiny_settings: Settings) -> None:
+async def test_a_route_that_blocks_fails_its_test(tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when the watchdog closes without a last check: the shutdown follows the request at once."""
+    monkeypatch.setattr(_running, "BLOCKED_SECONDS", 1.0)
     with pytest.raises(AssertionError, match=r"was blocked for \d+ ms in:(.|\n)*wait\(1\.5\)"):
         async with running(app_of(tiny_settings, Blocking)) as client:
             answer: httpx.Response = await client.get("/v1/blocking")

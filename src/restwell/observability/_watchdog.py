@@ -158,8 +158,12 @@ class Watchdog(Collector):
                 frame = sys._current_frames().get(loop_thread)  # noqa: SLF001  # no public API
                 if frame is None or _is_idle(frame):
                     continue
-                stack = "".join(traceback.format_list(traceback.extract_stack(frame)[-_DEPTH:]))
-                del frame  # it references all local variables
+                try:
+                    stack = "".join(traceback.format_list(traceback.extract_stack(frame)[-_DEPTH:]))
+                except AttributeError:  # Python 3.11 lost a frame of the thread, which runs meanwhile
+                    continue
+                finally:
+                    del frame  # it references all local variables
                 stack = stack.encode("utf-8", "replace")[-MAX_STACK_BYTES:].decode("utf-8", "ignore")
                 # After a SIGCONT the loop ticks within this time.
                 if not self._stop.wait(RECHECK_SECONDS) and self._last_tick == last_tick:

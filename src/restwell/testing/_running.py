@@ -17,7 +17,7 @@ with needs_extra("testing", "restwell.testing"):
     import httpx
 
 START_SECONDS: Final = 30
-BLOCKED_SECONDS: Final = 1.0
+BLOCKED_SECONDS: Final = 3.0
 """Longer than the 50 ms of production, because test machines are busy."""
 BASE_URL: Final = "http://app.test"
 
