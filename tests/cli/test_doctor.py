@@ -41,7 +41,10 @@ def test_a_hint_does_not_fail(environment: dict[str, str], tmp_path: Path) -> No
 def test_an_application_that_cannot_be_imported_is_a_configuration_error(tmp_path: Path) -> None:
     found = restwell("doctor", cwd=tmp_path, RESTWELL_APP="nothing.here:project")
     assert (found.returncode, found.stdout) == (2, "")
-    assert found.stderr == "restwell: no application at nothing.here:project: No module named 'nothing'\n"
+    assert found.stderr == (
+        "restwell: no application at nothing.here:project: "
+        f"No module named 'nothing'; it is not installed, and not in {tmp_path}\n"
+    )
 
 
 def test_the_commands_of_the_page_run(environment: dict[str, str], tmp_path: Path) -> None:
