@@ -101,6 +101,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
         jwt=JwtSettings(secret=SecretStr(SECRET)),
         runtime_dir=folder,
         rate_limit=RateLimitSettings(scale=0),
+        request=RequestSettings(timeout_seconds=30),  # for a busy machine
         oauth=OauthSettings(providers=(SecretStr("okta=http://id:secret@127.0.0.1:9"),)),  # a closed port
     )
     app = create_app(settings)
