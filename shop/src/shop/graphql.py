@@ -14,8 +14,6 @@ from shop.products.routes import ProductController
 from shop.products.schemas import Product
 from shop.products.service import ProductService
 
-DOCUMENTS: Final = Path(__file__).with_name("graphql-documents.json")
-
 
 class Category(Struct, frozen=True):
     name: str
@@ -44,5 +42,5 @@ graphql: Final = GraphQL(
     },
     mutations={"placeOrder": OrderController.create_order, "cancelOrder": OrderController.cancel_order},
     relations=[product],
-    documents=DOCUMENTS,
+    documents=Path(__file__).with_name("graphql-documents.json"),
 )
