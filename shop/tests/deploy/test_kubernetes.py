@@ -26,7 +26,7 @@ VERSIONS: Final = ("1.30", "1.37")
 MARGIN_SECONDS: Final = 10
 """For what follows a stop: the last log lines, and the runtime of the container."""
 WORKLOADS: Final = ("Deployment", "Job")
-INTERNAL: Final = ("/metrics", "/health/*", "/ops*")
+INTERNAL: Final = ("/metrics", "/health/*", "/ops*", "/graphql/*")  # the last one is GraphiQL, which is for development
 GUIDE: Final = (ROOT / "docs/kubernetes.md").read_text()
 
 
