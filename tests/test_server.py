@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from servers import (
+    READY_SECONDS,
     RESTWELL,
     RUN,
     SUPPORT,
@@ -147,6 +148,23 @@ def test_a_server_ends_on_sigterm_at_any_moment_of_its_start(tiny_env: dict[str,
         assert_nothing_left(run)
         assert processes_of(run) == []
         assert time.monotonic() - started < 10
+
+
+def test_a_server_ends_on_sigterm_while_it_replaces_a_worker(tiny_env: dict[str, str], tmp_path: Path) -> None:
+    """Fails if the handler terminates a process that is being forked: it has no id yet, and the signal is then lost."""
+    (tmp_path / "stopped.py").write_text(
+        "import itertools, os, signal\nfrom tiny.app import project\n"
+        "parent, forks = os.getpid(), itertools.count(1)\n"
+        "def stop_at_the_third():\n"
+        "    if next(forks) == 3 and os.getpid() == parent:\n        os.kill(parent, signal.SIGTERM)\n"
+        "os.register_at_fork(after_in_parent=stop_at_the_third)\n"
+    )
+    env = {**tiny_env, "RESTWELL_APP": "stopped:project"}
+    env["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    with serve(tmp_path, RESTWELL, "serve", cwd=tmp_path, **env) as served:
+        os.kill(children_of(served.process.pid)[0], signal.SIGKILL)
+        assert served.process.wait(READY_SECONDS) == 0
+        assert "unraisable" not in served.output
 
 
 def test_an_idle_connection_stays_open_as_long_as_it_is_set(tiny_env: dict[str, str], tmp_path: Path) -> None:

@@ -172,7 +172,8 @@ class _Server(MPServer):
         notify("STOPPING=1")
         workers: list[Any] = self.wrks
         for worker in workers:
-            worker.terminate()
+            if worker.inner.pid is not None:  # none during the fork of a replacement, which ends with the main loop
+                worker.terminate()
         if number in self._signals:
             kill_children()
         self._signals.add(number)
