@@ -13,6 +13,14 @@ from restwell.errors import ConfigurationError
 from restwell.settings import Settings
 from tiny.app import project
 
+ONE_FILE = """
+from restwell import Restwell
+from restwell.web import get
+@get("/hello")
+async def hello() -> str: ...
+app = Restwell(name="hello").app([hello], version="3.0.0")
+"""
+
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -46,6 +54,34 @@ def test_a_project_is_found_in_a_file_of_the_current_folder(
     (empty_folder / "a_new_application.py").write_text("from tiny.app import project as application\n")
     assert find_project("a_new_application:application") is project
     assert sys.path[-1] == str(empty_folder)
+
+
+def test_an_application_of_a_module_is_built_again_from_the_settings_of_the_process(
+    empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails if each process uses the one that the import has built: a fork would share what is in it."""
+    monkeypatch.syspath_prepend(empty_folder)
+    (empty_folder / "one_file.py").write_text(ONE_FILE)
+    found = find_project("one_file:app")
+    app = found.create_app(Settings.load({"DATABASE_URL": "sqlite:///other.db", "PORT": "1234"}))
+    assert (found.name, found.settings) == ("hello", Settings)
+    assert (app.kit.name, app.kit.settings.port) == ("hello", 1234)
+    assert (app.openapi["info"]["version"], app.routes[0].path) == ("3.0.0", "/hello")
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("fixed", "was built with settings of its own"), ("wrapped", "wraps another application")]
+)
+def test_an_application_that_cannot_be_built_again_needs_a_project(
+    empty_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, what: str
+) -> None:
+    monkeypatch.syspath_prepend(empty_folder)
+    (empty_folder / "fixed_files.py").write_text(
+        f"{ONE_FILE}from restwell.settings import Settings\n"
+        "fixed = Restwell(Settings.load({})).app([hello])\nwrapped = Restwell().wrap(app)\n"
+    )
+    with pytest.raises(ConfigurationError, match=rf"fixed_files:{name} {what}: build it in a function, create_app"):
+        find_project(f"fixed_files:{name}")
 
 
 def test_a_missing_project_is_an_error_with_a_hint(empty_folder: Path) -> None:

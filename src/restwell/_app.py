@@ -82,6 +82,7 @@ class Restwell(Kit):
 
         Raises TypeError for an invalid route.
         """
+        again: dict[str, Any] = {name: given for name, given in locals().items() if name != "self"}
         given: object = parts
         if not isinstance(given, list | tuple):
             raise TypeError(f"kit.app takes a list of features, controllers, handlers or versions, not {given!r}")
@@ -157,6 +158,7 @@ class Restwell(Kit):
             features=features,
             migrations=schema,
             host_reason=host.reason if host is not None else None,
+            build_again=lambda settings: type(self)(settings, name=self.name).app(**again),
         )
 
     def wrap(

@@ -12,6 +12,7 @@ from restwell.edge._pipeline import Edge
 from restwell.edge._route import Route
 from restwell.jobs import Worker, WorkerOptions
 from restwell.jobs._rows import ClaimedJob
+from restwell.settings import Settings
 from restwell.web import Feature, Version
 from restwell.web._endpoint import Endpoint
 from restwell.web._openapi_schemas import Schema
@@ -37,11 +38,13 @@ class App:
         services: Sequence[object] = (),
         versions: Sequence[Version] = (),
         features: Sequence[Feature] = (),
+        build_again: "Callable[[Settings], App] | None" = None,
     ) -> None:
         self.kit = kit
         self.routes = [route for route in routes if isinstance(route, Endpoint)]
         self.wrapped_routes = [route for route in routes if not isinstance(route, Endpoint)]
         self.host_reason = host_reason
+        self.build_again = build_again
         self.versions = versions
         self.documents = documents or {}
         self._features = features

@@ -47,6 +47,7 @@ class Kit(OptionalParts):
     """What the kit consists of. Opens no connection before ``start``."""
 
     def __init__(self, settings: Settings | None = None, *, name: str = "app") -> None:
+        self.reads_environment = settings is None
         if settings is None:
             settings = Settings.load(os.environ, env_file=Path(".env"), secrets_dir=Path("/run/secrets"))
         jwt = settings.jwt

@@ -63,8 +63,8 @@ def secrets_dir() -> Path:
 def find_project(reference: str | None = None) -> Project:
     """The Project named by ``reference`` (``module:name``), RESTWELL_APP or ``[tool.restwell] app`` in pyproject.toml.
 
-    The module is installed, or in the current folder. Raises ConfigurationError if it is missing. An exception of the
-    application's code is raised unchanged.
+    It may also name the result of ``kit.app``. The module is installed, or in the current folder. Raises
+    ConfigurationError if it is missing. An exception of the application's code is raised unchanged.
     """
     reference = reference or named_application()
     module_name, _, name = reference.partition(":")
@@ -88,14 +88,27 @@ def find_project(reference: str | None = None) -> Project:
             similar = get_close_matches(module_name, here, 1)
             hint = f"did you mean {similar[0]}:{name}?" if similar else f"it is not installed, and not in {Path.cwd()}"
         raise ConfigurationError([f"no application at {reference}: {error}; {hint}"]) from error
-    projects = [each for each, value in vars(module).items() if isinstance(value, Project)]
+    projects = [each for each, value in vars(module).items() if isinstance(value, Project | App)]
     hint = f"did you mean {module_name}:{projects[0]}?" if projects else f"write {name} = Project(...) there"
     if not hasattr(module, name):
         raise ConfigurationError([f"no application at {reference}: the module has no {name}; {hint}"])
-    project = getattr(module, name)
-    if not isinstance(project, Project):
-        raise ConfigurationError([f"{reference} is not a restwell.Project; {hint}"])
-    return project
+    found = getattr(module, name)
+    if isinstance(found, App):
+        return _project_of(found, reference)
+    if not isinstance(found, Project):
+        raise ConfigurationError([f"{reference} is not a restwell.Project or the result of kit.app(...); {hint}"])
+    return found
+
+
+def _project_of(app: App, reference: str) -> Project:
+    """The project of an application that a module has built: each process builds it again, from its own settings."""
+    kit, build_again = app.kit, app.build_again
+    if build_again is None or not kit.reads_environment:
+        what = "wraps another application" if build_again is None else "was built with settings of its own"
+        raise ConfigurationError(
+            [f"{reference} {what}: build it in a function, create_app(settings), and name that in a Project"]
+        )
+    return Project(name=kit.name, settings=Settings, create_app=build_again)
 
 
 def create_app() -> App:

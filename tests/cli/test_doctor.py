@@ -25,7 +25,7 @@ def test_a_finding_is_a_line_and_an_object(environment: dict[str, str], tmp_path
     environment["CORS_ORIGINS"] = "http://app.example.com"
     message = "http://app.example.com is not encrypted: an attacker on the network may change its pages. Use https://."
     found = restwell("doctor", cwd=tmp_path, **environment)
-    assert found.stdout == f"warning  CORS_ORIGINS: {message}\n21 checks, 1 findings\n"
+    assert found.stdout == f"warning  CORS_ORIGINS: {message}\n21 checks, 1 finding\n"
     assert (found.returncode, found.stderr) == (1, "")
     found = restwell("doctor", "--json", cwd=tmp_path, **environment)
     assert json.loads(found.stdout) == [{"level": "warning", "place": "CORS_ORIGINS", "message": message}]

@@ -15,6 +15,8 @@ TESTED_BY = {
     "make run": "shop/tests/system/test_journey.py",
     "DATABASE_URL=postgresql://user:password@localhost/shop PORT=9000 WORKERS=4"
     " REDIS_URL=redis://localhost/0 make run": "shop/tests/system/test_journey.py",
+    "pip install 'restwell[dev,docs]'": "tests/system/test_tutorial.py",
+    "restwell --app hello:app dev": "tests/system/test_tutorial.py",
     "pip install restwell": "tests/system/test_wheel.py",
     "restwell --help": "tests/system/test_extras.py",
     "make test": ".ci/run",

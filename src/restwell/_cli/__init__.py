@@ -378,7 +378,7 @@ def _print_banner(project: Project, settings: Settings, app: App, seeded: str, r
 
 
 def _prefixes(app: App) -> list[str]:
-    return [f"{each.prefix}{' (deprecated)' if each.lifecycle else ''}" for each in app.versions if each.prefix]
+    return [f"{each.prefix}{' (deprecated)' if each.lifecycle else ''}" for each in app.versions]
 
 
 def _describe_database(settings: Settings) -> str:

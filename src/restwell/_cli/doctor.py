@@ -26,6 +26,6 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     else:
         for finding in findings:
             print(f"{finding.level:<8} {finding.place}: {finding.message}")
-        print(f"{len(CHECKS)} checks, {len(findings)} findings")
+        print(f"{len(CHECKS)} checks, {len(findings)} finding{'' if len(findings) == 1 else 's'}")
     if any(finding.level != "hint" for finding in findings):
         raise SystemExit(EXIT_FINDINGS)

@@ -1,0 +1,67 @@
+"""Every block of docs/tutorial.md runs, in the order of the page, beside the server that the page starts."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from servers import READY_SECONDS, ROOT, Served, serve, wait_until
+
+BIN: Final = Path(sys.executable).parent
+ADDRESS: Final = "http://127.0.0.1:8000"
+BLOCK: Final = re.compile(r"(?:^`([\w/.]+)`:\n\n)?^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    file: str
+    language: str
+    code: str
+
+
+def blocks(document: str) -> Iterator[Block]:
+    for file, language, code in BLOCK.findall((ROOT / document).read_text()):
+        yield Block(file, language, code)
+
+
+def test_every_block_of_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails if a block fails, or prints something else than the page says."""
+    monkeypatch.setenv("PATH", f"{BIN}:{'/usr/bin:/bin'}")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # this environment has all that the page installs
+    printed, served = "", None
+    with ExitStack() as stack:
+        for file, language, code in blocks("docs/tutorial.md"):
+            if file:
+                _write(tmp_path / file, code, served)
+            elif language == "text":
+                assert printed.strip() == code.strip()
+            elif code.endswith(" dev\n"):
+                served = stack.enter_context(serve(tmp_path, *code.split(), cwd=tmp_path))
+            else:
+                assert language == "sh"
+                printed = _run(code.replace(ADDRESS, served.url if served else ADDRESS), tmp_path)
+
+
+def test_the_readme_begins_with_the_hello_of_the_tutorial() -> None:
+    hello = next(block.code for block in blocks("docs/tutorial.md") if block.file == "hello.py")
+    readme = [block for block in blocks("README.md") if block.language == "python"]
+    assert readme[0].code == hello
+
+
+def _write(file: Path, code: str, served: Served | None) -> None:
+    """Write a file; a server that watches it serves the new code afterwards."""
+    starts = served.output.count('"event":"serving"') if served is not None else 0
+    file.write_text(code)
+    if served is not None and file.suffix == ".py":
+        wait_until(lambda: served.output.count('"event":"serving"') > starts and served.is_ready())
+
+
+def _run(code: str, folder: Path) -> str:
+    command = ["bash", "-euo", "pipefail", "-c", code]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=READY_SECONDS)
+    assert done.returncode == 0, f"{code}\n{done.stdout}{done.stderr}"
+    return done.stdout
