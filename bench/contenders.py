@@ -47,6 +47,9 @@ def install(names: list[str]) -> dict[str, str]:
         if name in NODE:
             folder = node_folder(name, "shop.mjs", f"{name}/server.mjs")
             versions[name] = json.loads((folder / f"node_modules/{name}/package.json").read_text())["version"]
+            versions["node"] = subprocess.run(
+                [str(node_program()), "--version"], capture_output=True, text=True, check=True
+            ).stdout.strip()
         elif name in PYTHON:
             output = subprocess.run(
                 [str(python_for(name)), "-c", f"from importlib.metadata import version; print(version('{name}'))"],

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from contenders import PEERS, ROOT, node_folder, node_program, python_for
+from noise import MAX_SPREAD, NoiseMeter, refuse_if_noisy, spread
 from process_tree import ProcessTree, check_no_leftovers, clean_up_at_exit
 from rabbit import rabbit_server
 from results_file import save_result
@@ -121,15 +122,21 @@ def main() -> None:
     count, rounds = (4_000, 1) if options.quick else (20_000, 3)
     bullmq, procrastinate = install()
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in options.only}
+    noise: list[str] = []
     for number in range(rounds):
         for name in options.only:
-            found = measure(name, count, bullmq, procrastinate)
+            with NoiseMeter() as meter:
+                found = measure(name, count, bullmq, procrastinate)
+            noise += [f"{name}: {one}" for one in meter.disturbances]
             print(f"{number + 1}/{rounds} {name:<18} {found}", flush=True)
             runs[name].append(found)
     medians = {
         name: {key: statistics.median(run[key] for run in found) for key in found[0]} for name, found in runs.items()
     }
     print(json.dumps(medians, indent=2))
+    spreads = {name: spread([run["end_to_end_per_second"] for run in found]) for name, found in runs.items()}
+    noise += [f"{name}: its rounds differ by {by:.0%}" for name, by in spreads.items() if by > MAX_SPREAD]
+    refuse_if_noisy(options.out, noise)
     if options.out is not None:
         pace = {"jobs": count, "concurrency": int(CONCURRENCY), "pace_per_second": PACE}
         save_result(options.out, __doc__, **pace, medians=medians, runs=runs)

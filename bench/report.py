@@ -17,11 +17,12 @@ from results_file import describe_machine
 ROOT: Final = Path(__file__).parents[1]
 RESTWELL: Final = "restwell"
 TARGETS: Final[dict[str, dict[str, float]]] = {
-    "W1": {"express": 5, "fastify": 2, "fastapi": 5, "raw-asgi": 0.8},
-    "W2": {"express": 2.5, "fastify": 1.2, "fastapi": 6, "raw-asyncpg": 1.2},
-    "W3": {"express": 1.5, "fastify": 1, "fastapi": 4, "raw-asyncpg": 0.6},
-    "W4": {"express": 2.5, "fastify": 1.2, "fastapi": 5},
-    "W5": {"express": 1.5, "fastify": 1, "fastapi": 3},
+    "W1": {"express": 3, "fastify": 2.5, "fastapi": 10, "raw-asgi": 0.9},
+    "W2": {"express": 1.5, "fastify": 1.2, "fastapi": 10, "raw-asyncpg": 1.2},
+    "W3": {"express": 1.5, "fastify": 1.3, "fastapi": 8, "raw-asyncpg": 1},
+    "W4": {"express": 2.5, "fastify": 1.6, "fastapi": 12},
+    "W5": {"express": 1.5, "fastify": 1.2, "fastapi": 6},
+    "W6": {"express": 1.2, "fastify": 1, "fastapi": 5},
 }
 """The minimum throughput of restwell relative to each peer."""
 TITLES: Final = {
@@ -41,11 +42,11 @@ def ratio(results_of_workload: Mapping[str, Any], peer: str) -> float:
     return float(results_of_workload[RESTWELL]["rate"] / results_of_workload[peer]["rate"])
 
 
-def show(what: str, workloads: Mapping[str, Any], disqualified: Mapping[str, str]) -> None:
+def show(what: str, workloads: Mapping[str, Any], versions: Mapping[str, str], disqualified: Mapping[str, str]) -> None:
     """Print one table per workload, with the ratios, the targets and whether they are met."""
     console = Console()
     console.width = max(console.width, WIDTH)
-    console.print(f"{what}; {describe_machine()}")
+    console.print(f"{what}; {describe_machine()}; {describe(versions)}")
     for workload, results_by_name in workloads.items():
         table = Table(
             "",
@@ -82,7 +83,7 @@ def show(what: str, workloads: Mapping[str, Any], disqualified: Mapping[str, str
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """The table of the README: a row per workload, a column per peer."""
+    """The table of the README: a row per workload, a column per peer, and the versions."""
     peers = list(
         dict.fromkeys(
             name for results_by_name in result["workloads"].values() for name in results_by_name if name != RESTWELL
@@ -92,7 +93,11 @@ def markdown(result: Mapping[str, Any]) -> str:
     for workload, results_by_name in result["workloads"].items():
         cells = [f"{ratio(results_by_name, peer):.1f}x" if peer in results_by_name else "" for peer in peers]
         lines.append(f"| {TITLES[workload]} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", f"{result['machine']}; {describe(result['versions'])}."])
+
+
+def describe(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def chart(result: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from contenders import NODE, PYTHON, RESTWELL, ROOT, UPPER_BOUNDS, RunningContender, install, serving
+from noise import NoiseMeter, refuse_if_noisy, uneven_rounds
 from process_tree import check_no_leftovers, clean_up_at_exit, server_cpu_seconds
 from report import show
 from results_file import save_result
@@ -43,6 +44,11 @@ end
 ROWS = 100_000
 PEERS = (*NODE, *PYTHON, *UPPER_BOUNDS)
 Run = dict[str, float]
+MAX_REPEATS = 2
+"""How often a run is repeated that another process disturbs."""
+MAX_WARM_UPS = 5
+FLAT = 0.05
+"""A contender is warm when its rate rises by less than this: Node compiles for longer than two seconds."""
 
 OWN = f"{ROOT / 'src'}:{ROOT / 'shop/src'}"
 """The sources of this build."""
@@ -110,6 +116,7 @@ class Bench:
         self._list_bytes = 0
         self._checked: set[tuple[str, bool]] = set()
         self.disqualified: dict[str, str] = {}
+        self.disturbances: list[str] = []
         self.connections = CONNECTIONS
 
     def fill(self) -> None:
@@ -137,19 +144,37 @@ class Bench:
             script = data.as_lua() + SCRIPTS[workload]
             load_cores = "1" if workers == 1 else cores
             if warm:
-                load(one.url, script, warm, self._folder, load_cores, connections=self.connections)
-            before, database_before = one.process_tree.cpu_seconds(), server_cpu_seconds(*self._server.processes())
-            run = load(
-                one.url, script, seconds, self._folder, load_cores, may_fail=not warm, connections=self.connections
-            )
-            run["cpu_us"] = (one.process_tree.cpu_seconds() - before) / max(run["requests"], 1) * 1e6
-            run["postgres_us"] = (
-                (server_cpu_seconds(*self._server.processes()) - database_before) / max(run["requests"], 1) * 1e6
-            )
+                self._warm_up(one, script, warm, load_cores)
+            run, noise = self._timed(one, script, seconds, load_cores, may_fail=not warm)
+            for _ in range(MAX_REPEATS):
+                if noise:
+                    run, noise = self._timed(one, script, seconds, load_cores, may_fail=not warm)
+            self.disturbances += [f"{workload} {name}: {each}" for each in noise]
             run["resident_mb"] = one.process_tree.resident_mb()
             run["peak_mb"] = one.process_tree.peak_mb()
             run["started_seconds"] = one.started_seconds
         return run
+
+    def _warm_up(self, one: RunningContender, script: str, seconds: int, cores: str) -> None:
+        """Send requests until the rate no longer rises."""
+        rate = 0.0
+        for _ in range(MAX_WARM_UPS):
+            previous = rate
+            rate = load(one.url, script, seconds, self._folder, cores, connections=self.connections)["rate"]
+            if rate < previous * (1 + FLAT):
+                return
+
+    def _timed(
+        self, one: RunningContender, script: str, seconds: int, cores: str, *, may_fail: bool
+    ) -> tuple[Run, list[str]]:
+        """One timed run, and what disturbed it."""
+        before, database_before = one.process_tree.cpu_seconds(), server_cpu_seconds(*self._server.processes())
+        with NoiseMeter() as noise:
+            run = load(one.url, script, seconds, self._folder, cores, may_fail=may_fail, connections=self.connections)
+        requests = max(run["requests"], 1)
+        run["cpu_us"] = (one.process_tree.cpu_seconds() - before) / requests * 1e6
+        run["postgres_us"] = (server_cpu_seconds(*self._server.processes()) - database_before) / requests * 1e6
+        return run, noise.disturbances
 
     def environment(self, workload: str) -> dict[str, str]:
         result = {
@@ -255,7 +280,8 @@ def main() -> None:
     what = (
         f"{options.connections} connections, {options.rounds} rounds of {options.seconds} s, {workers} worker(s) each"
     )
-    show(what, results, bench.disqualified)
+    show(what, results, versions, bench.disqualified)
+    refuse_if_noisy(options.out, [*bench.disturbances, *uneven_rounds(results)])
     if options.out:
         save_result(options.out, what, versions=versions, disqualified=bench.disqualified, workloads=results)
 

@@ -14,27 +14,71 @@ from pathlib import Path
 import pytest
 
 import reaper
-from process_tree import MARKER, ProcessTree
+from noise import NoiseMeter, refuse_if_noisy, uneven_rounds
+from process_tree import MARKER, ProcessTree, server_cpu_seconds
 from report import chart, readme_with  # modules of the benchmark
 from servers import ROOT, wait_until
 
 
-def test_a_quick_run_of_the_bench_compares_verified_answers_and_times_no_wrong_contender() -> None:
+def test_a_quick_run_of_the_bench_compares_verified_answers_and_writes_nothing_if_it_was_disturbed(
+    tmp_path: Path,
+) -> None:
     """The command installs the dependencies of the contenders. One of them does not write its log as JSON.
 
-    Fails if the bench times a contender that failed its checks.
+    Fails if the bench times a contender that failed its checks, or writes a result although it reports noise.
     """
-    options = ["QUICK=1", "ONLY=W1,W5,express,raw-asgi", "ARGS=--rows=2000 wrong=src:shop/src,LOG_FORMAT=pretty"]
-    command = ["make", "bench", *options]
+    result = tmp_path / "result.json"
+    arguments = f"--rows=2000 --out={result} wrong=src:shop/src,LOG_FORMAT=pretty"
+    command = ["make", "bench", "QUICK=1", "ONLY=W1,W5,express,raw-asgi", f"ARGS={arguments}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
     output = done.stdout
-    assert done.returncode == 0, output + done.stderr
+    is_noisy = "noise: " in done.stderr
+    assert (done.returncode != 0, result.exists()) == (is_noisy, not is_noisy), output + done.stderr
+    assert re.search(r"node\s+v\d+\.\d+\.\d+", output)
     assert re.findall(r"(\S+) is disqualified: (W1): ", output) == [("wrong", "W1")]
     assert not re.search(r"│ wrong", output)
     for work, names in {"W1": ("restwell", "express", "raw-asgi"), "W5": ("restwell", "express")}.items():
         table = output.partition(f"{work} ")[2].partition("W5 ")[0] if work == "W1" else output.partition("W5 ")[2]
         for name in names:
             assert re.search(rf"{name} .*[1-9][\d,]*", table), output
+
+
+@contextmanager
+def busy_process(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"], env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+OTHERS = {name: value for name, value in os.environ.items() if name != reaper.FOLDER}
+"""The environment of a process that is not part of the benchmark."""
+
+
+def test_a_run_is_disturbed_by_other_processes_and_not_by_those_of_the_benchmark(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Fails if the meter compares no CPU times, or counts the server and the load generator as noise."""
+    monkeypatch.setenv(reaper.FOLDER, str(tmp_path))
+    with busy_process({**OTHERS, reaper.FOLDER: str(tmp_path)}) as own, busy_process(OTHERS) as other:
+        with NoiseMeter() as noise:
+            wait_until(lambda: all(server_cpu_seconds(process.pid) > 0.2 for process in (own, other)))
+        text = " ".join(noise.disturbances)
+        assert f"process {other.pid} " in text
+        assert f"process {own.pid} " not in text
+
+
+def test_uneven_rounds_are_noise_and_no_result_is_written() -> None:
+    """Fails if the spread of the rounds is not compared, or if a noisy result is written."""
+    rounds = {"even": [100.0, 107.0, 114.0], "uneven": [100.0, 107.0, 117.0]}
+    results = {name: {"runs": [{"rate": rate} for rate in rates]} for name, rates in rounds.items()}
+    noise = uneven_rounds({"W2": results})
+    assert noise == ["W2 uneven: its rounds differ by 16%"]
+    with pytest.raises(SystemExit, match="not written"):
+        refuse_if_noisy(Path("result.json"), noise)
+    refuse_if_noisy(None, noise)
+    refuse_if_noisy(Path("result.json"), [])
 
 
 def test_the_readme_shows_the_results_of_the_bench() -> None:
