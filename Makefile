@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run clients image test test-kit test-shop test-installed test-litestar-next test-quick .venv/.servers coverage scoreboard bench deploy-check dist smoke check format api lock clean
+.PHONY: help run clients image test test-kit test-shop test-installed test-litestar-next test-quick quick-features quick-rest quick-shop .venv/.servers coverage scoreboard bench deploy-check dist smoke check format api lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,12 +48,21 @@ clients: .venv/.servers ## Generate clients of the shop with the usual generator
 image: .venv/.servers .venv/.deploy ## Build the image of the shop with docker or podman, and run it: build/image has its SBOM (TAG=, ARGS="-k worker" for some tests)
 	@deploy/image.sh $(ARGS)
 
-test-quick: .venv/.dev ## Run the tests that need no server and no other process and take no seconds, both suites at the same time
-	@shop=$$(mktemp) && trap 'rm -f "$$shop"' EXIT; \
-	(cd shop && exec ../$(BIN)/pytest -m "unit and not slow" $(PARALLEL) --quiet --no-header $(ARGS)) >"$$shop" 2>&1 & \
-	$(BIN)/pytest -m "unit and not slow" $(PARALLEL) --quiet --no-header $(ARGS); kit=$$?; \
-	wait $$!; status=$$?; cat "$$shop"; exit $$((kit + status))
+test-quick: .venv/.dev ## Run the tests that need no server and no other process and take no seconds, in three processes
+	@$(MAKE) --jobs --keep-going --output-sync=target --no-print-directory quick-features quick-rest quick-shop
 
+quick-features:
+	@$(BIN)/pytest $(QUICK) $(FEATURES) $(ARGS)
+
+quick-rest:
+	@$(BIN)/pytest $(QUICK) $(addprefix --ignore=,$(FEATURES) $(HOUSE)) $(ARGS)
+
+quick-shop:
+	@cd shop && ../$(BIN)/pytest $(QUICK) --ignore=tests/test_house.py $(ARGS)
+
+QUICK := -m "unit and not slow" --quiet --no-header
+FEATURES := $(addprefix tests/,accounts jobs observability ops)
+HOUSE := $(addprefix tests/test_,coupling.py house.py language.py mirror.py public_names.py python_api.py)
 PARALLEL := --numprocesses=auto --dist=worksteal
 
 coverage: .venv/.servers ## Run every test and report which branches of the kit none has run
@@ -96,8 +105,7 @@ check: .venv/.dev ## Check format, lint, types, the rules of the house, what is 
 	@$(BIN)/mypy --no-error-summary
 	@cd shop && ../$(BIN)/mypy --no-error-summary
 	@$(BIN)/zizmor --offline --quiet --no-progress .
-	@$(BIN)/pytest --quiet --no-header tests/test_coupling.py tests/test_house.py tests/test_language.py tests/test_mirror.py tests/test_public_names.py tests/test_python_api.py \
-	  tests/dashboards/test_files.py tests/observability/test_metrics_document.py
+	@$(BIN)/pytest --quiet --no-header $(HOUSE) tests/dashboards/test_files.py tests/observability/test_metrics_document.py
 	@cd shop && ../$(BIN)/pytest --quiet --no-header tests/test_house.py
 
 format: .venv/.dev ## Format the code and fix what can be fixed

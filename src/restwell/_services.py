@@ -27,15 +27,21 @@ class Services:
         self._entries = [_entry(each) for each in entries]
         self._parts = parts
         self._built: dict[int, object] = {}
+        self._found: dict[type, int | None] = {}
         self._building: list[str] = []
 
     def find(self, kind: Any) -> object | None:
         """The first service that is a ``kind``, or None. Raises TypeError if it cannot be built."""
-        for index, entry in enumerate(self._entries):
-            if _provides(entry.kind, kind):
-                return self._service(index)
+        if (index := self._index_of(kind)) is not None:
+            return self._service(index)
         part = self._parts.get(type_name(kind))
         return part() if part is not None else None
+
+    def _index_of(self, kind: Any) -> int | None:
+        if kind not in self._found:
+            provided = (index for index, entry in enumerate(self._entries) if _provides(entry.kind, kind))
+            self._found[kind] = next(provided, None)
+        return self._found[kind]
 
     def build(self, kind: Callable[..., T]) -> T:
         """Build an object from services. Raises TypeError if one is missing."""

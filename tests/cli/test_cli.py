@@ -32,8 +32,8 @@ def tiny_env(tmp_path: Path) -> dict[str, str]:
 
 
 def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    """Assert exit code 2 and exactly one line of errors for each word."""
-    lines = result.stderr.splitlines()
+    """Assert exit code 2 and exactly one line of errors for each word, beside log lines, which are JSON."""
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("{")]
     assert (result.returncode, len(lines)) == (2, len(words)), result.stderr
     for line, word in zip(lines, words, strict=True):
         assert line.startswith("restwell: ")
@@ -137,6 +137,19 @@ def test_routes_lists_what_the_kit_does_for_a_wrapped_application(tiny_env: dict
 
 def test_openapi_prints_the_document(tiny_env: dict[str, str], tmp_path: Path) -> None:
     assert json.loads(restwell("openapi", cwd=tmp_path, **tiny_env).stdout)["info"]["title"] == "tiny"
+
+
+def test_log_lines_are_not_part_of_a_result(tiny_env: dict[str, str], tmp_path: Path) -> None:
+    """Fails if the logs of a command go to standard output: a file with the document is then no JSON."""
+    (tmp_path / "warns.py").write_text(
+        "from dataclasses import replace\nimport structlog\nfrom tiny.app import project as good\n"
+        "def create_app(settings):\n    structlog.get_logger().warning('old_option')\n"
+        "    return good.create_app(settings)\nproject = replace(good, create_app=create_app)\n"
+    )
+    env = {**tiny_env, "RESTWELL_APP": "warns:project", "PYTHONPATH": f"{SUPPORT}:{tmp_path}"}
+    printed = restwell("openapi", cwd=tmp_path, **env)
+    assert json.loads(printed.stdout)["openapi"] == "3.1.0"
+    assert json.loads(printed.stderr)["event"] == "old_option"
 
 
 @pytest.mark.parametrize("command", ["routes", "openapi"])

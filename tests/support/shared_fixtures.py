@@ -26,6 +26,7 @@ import servers
 from rabbit import rabbit_program, rabbit_server
 from restwell.database import Database, open_database
 from restwell.ids import new_id
+from restwell.observability._log_output import output
 from scoreboard import ScoreTable
 from servers import NEEDS, postgres, postgres_programs, redis_program, redis_server
 
@@ -61,10 +62,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Twice the number of cores, because many tests wait; ``make test-quick`` runs two suites at the same time."""
-    for_each_core = 1 if "unit" in config.option.markexpr else 2
-    return min(for_each_core * (os.cpu_count() or 1), 8)
+def pytest_xdist_auto_num_workers() -> int:
+    """Twice the number of cores, because many tests wait."""
+    return min(2 * (os.cpu_count() or 1), 8)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -112,6 +112,12 @@ def _kind_of(item: pytest.Item) -> str:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     servers.allowed = item.get_closest_marker("unit") is None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Write the log lines of the test while its output is captured: the next ones belong to another test."""
+    output.flush()
 
 
 def _open_run(config: pytest.Config) -> None:

@@ -126,7 +126,7 @@ def _run_dev() -> None:
 
 
 def _prepare_and_serve_dev() -> None:
-    project, settings = load()
+    project, settings = load(serves=True)
     _check_not_production(settings, "dev")
     server.check_address_available(settings.host, settings.port)
 
@@ -167,7 +167,7 @@ def _run_supervisor(options: WorkerOptions, count: int, database_url: str) -> No
 @cli.command()
 def serve() -> None:
     """Run the HTTP server. Run migrate first: the schema must be compatible."""
-    project, settings = load()
+    project, settings = load(serves=True)
     server.check_address_available(settings.host, settings.port)
 
     async def check(database: Database) -> StartupReport:

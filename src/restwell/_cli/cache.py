@@ -64,7 +64,8 @@ def clear(
 
 def invalidate(project: Project, settings: Settings, tags: Iterable[str] = ()) -> None:
     """Invalidate the tags, or everything. Raises ConfigurationError if Redis is unreachable."""
-    configure_logs(settings.log.model_copy(update={"level": "error"}))  # the command itself says what fails
+    errors_only = settings.log.model_copy(update={"level": "error"})  # the command itself says what fails
+    configure_logs(errors_only, to="stderr")
 
     async def run() -> None:
         kit = create_app(project, settings).kit

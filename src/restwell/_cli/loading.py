@@ -41,10 +41,11 @@ def load_project() -> Project:
         return find_project()
 
 
-def load() -> tuple[Project, Settings]:
+def load(*, serves: bool = False) -> tuple[Project, Settings]:
+    """The project and its settings. Logs go to standard error, unless the command ``serves`` until it is stopped."""
     project = load_project()
     settings = project.load_settings()
-    configure_logs(settings.log)
+    configure_logs(settings.log, to="stdout" if serves else "stderr")
     return project, settings
 
 

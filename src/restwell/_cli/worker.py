@@ -33,7 +33,7 @@ def worker(
     ] = None,
 ) -> None:
     """Run jobs until SIGTERM. The database schema must be at the newest revision."""
-    project, settings = load()
+    project, settings = load(serves=True)
     app = create_app(project, settings)
 
     async def check(database: Database) -> StartupReport:

@@ -6,6 +6,7 @@ They must form one linear history, in the order of their numbers.
 import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -96,12 +97,18 @@ def _parse(numbered: Mapping[Path, str], faults: list[str]) -> list[_Script]:
     scripts = []
     for path, number in numbered.items():
         try:
-            scripts.append(_Script(path, number, ast.parse(path.read_bytes())))
+            scripts.append(_Script(path, number, _tree(path.read_bytes())))
         except SyntaxError as error:
             faults.append(f"{path.name}, line {error.lineno}: {error.msg}")
         except (OSError, ValueError) as error:
             faults.append(f"{path.name} cannot be read: {error}")
     return scripts
+
+
+@lru_cache(maxsize=256)
+def _tree(source: bytes) -> ast.Module:
+    """Kept, since tests build an application again and again."""
+    return ast.parse(source)
 
 
 def _phase_of(script: _Script, faults: list[str]) -> Phase:

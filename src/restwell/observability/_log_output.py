@@ -1,4 +1,4 @@
-"""Writes log lines to standard output through a bounded buffer and one writer thread per process.
+"""Writes log lines to standard output, or standard error, through a bounded buffer and one writer thread per process.
 
 Logging never blocks and never raises. If standard output is full, closed or not read, lines are dropped and counted.
 """
@@ -49,6 +49,8 @@ class LogOutput(Collector):
     """The number of dropped lines: the buffer was full, or standard output failed."""
 
     def __init__(self) -> None:
+        self.stream = "stdout"
+        """Or ``stderr``: the stream of ``sys`` that lines are written to."""
         self._reset()
         os.register_at_fork(after_in_child=self._reset)
 
@@ -145,8 +147,8 @@ class LogOutput(Collector):
             self.dropped += count
 
     def _write_bytes(self, data: bytes) -> int:
-        """Write to standard output. Returns the number of bytes written."""
-        stream = sys.stdout
+        """Write to the stream. Returns the number of bytes written."""
+        stream = getattr(sys, self.stream)
         if stream is None:  # it was closed when the process started
             return 0
         try:

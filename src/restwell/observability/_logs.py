@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import structlog
 from msgspec import Struct
@@ -62,10 +62,11 @@ def json_log_writer(settings: LogSettings) -> JsonLogWriter | None:
     return JsonLogWriter() if settings.level in {"debug", "info"} and not _is_pretty(settings) else None
 
 
-def configure_logs(settings: LogSettings) -> None:
-    """Send the logs of this process and its libraries to standard output. Tracebacks contain no local variables."""
+def configure_logs(settings: LogSettings, *, to: Literal["stdout", "stderr"] = "stdout") -> None:
+    """Send the logs of this process and its libraries to a stream. Tracebacks contain no local variables."""
     global _current_settings  # noqa: PLW0603  # logging is global to the process
     _current_settings = settings
+    output.stream = to
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -156,4 +157,5 @@ def _is_pretty(settings: LogSettings) -> bool:
 
 
 def _is_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty()  # it is None if it was closed before the start
+    stream = getattr(sys, output.stream)
+    return stream is not None and stream.isatty()  # it is None if it was closed before the start

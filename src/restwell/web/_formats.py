@@ -33,9 +33,14 @@ def to_field_errors(errors: Sequence[FormatError]) -> list[FieldError]:
     ]
 
 
-def ambiguous_formats(kind: Any) -> Iterator[str]:
+@lru_cache(maxsize=512)
+def ambiguous_formats(kind: Any) -> tuple[str, ...]:
     """Types that are not decoded exactly as OpenAPI describes them, each with the annotation to use instead."""
-    for part in types_within(inspect.type_info(kind)):
+    return tuple(_ambiguous(inspect.type_info(kind)))
+
+
+def _ambiguous(kind: inspect.Type) -> Iterator[str]:
+    for part in types_within(kind):
         if isinstance(part, inspect.DateTimeType) and part.tz is not True:
             yield "a datetime with an optional offset: annotate it as Annotated[datetime, Meta(tz=True)]"
         if isinstance(part, inspect.TimeType) and part.tz is None:

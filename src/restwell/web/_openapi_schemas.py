@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ _DUPLICATE_NAMES: Final = "types with the same name in the OpenAPI document: {};
 
 _MODULE: Final = re.compile(r"(?:\w+\.)+")
 _NAME: Final = re.compile(r"\w+")
+_REFERENCE: Final = re.compile(rb'"\$ref":"#/components/schemas/([^"]+)"')
 _GENERIC: Final = re.compile(r"(\w+)\[(\w+(?:, \w+)*)\]")
 
 _EXAMPLES_BY_TYPE: Final = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
@@ -50,23 +52,8 @@ class ComponentSchemas:
     """The component schemas of the document. ``names``: other names for the types with these names."""
 
     def __init__(self, kinds: list[Any], names: Mapping[str, str] = MappingProxyType({})) -> None:
-        unique = list(dict.fromkeys(kinds))
-        adapters = [kind for kind in unique if isinstance(kind, TypeAdapter)]
-        others = [kind for kind in unique if not isinstance(kind, TypeAdapter)]
-        models = dict.fromkeys(model for kind in others for model in models_within(kind))
-        model_refs, model_components = model_schemas(adapters, models, REF + "{model}")
-        model_names = {name: _name_of_model(name, schema, names) for name, schema in model_components.items()}
-        model_refs, model_components = _renamed(model_refs, model_components, model_names)
-
-        def hook(kind: Any) -> Schema:
-            return model_refs[kind] if kind in model_refs else schema_hook(kind)
-
-        refs, components = msgspec.json.schema_components(others, schema_hook=hook, ref_template=REF + "{name}")
-        refs, components = _with_readable_names(refs, components, names)
-        add_patterns([refs, components])
-        _amend([refs, components])
-        self._refs = dict(zip(others, refs, strict=True)) | {each: model_refs[each] for each in adapters}
-        self.components = dict(sorted(_merged(components, model_components).items()))
+        refs, components = _schemas_of(tuple(dict.fromkeys(kinds)), tuple(names.items()))
+        self._refs, self.components = {**refs}, {**components}
 
     def ref(self, kind: Any) -> Schema:
         ref: Schema = self._refs[kind]
@@ -122,6 +109,28 @@ class ComponentSchemas:
             return [self.example(each, *parents) for each in items if _ref_of(each) not in parents]
         simple = schema.get("const", schema.get("minimum", _EXAMPLES_BY_TYPE.get(kind)))
         return EXAMPLES_BY_FORMAT.get(schema.get("format", ""), simple)
+
+
+@lru_cache(maxsize=64)
+def _schemas_of(kinds: tuple[Any, ...], names: tuple[tuple[str, str], ...]) -> tuple[Schema, Schema]:
+    """The schemas by their types, and the components. Kept, since tests build an application again and again."""
+    renamed = dict(names)
+    adapters = [kind for kind in kinds if isinstance(kind, TypeAdapter)]
+    others = [kind for kind in kinds if not isinstance(kind, TypeAdapter)]
+    models = dict.fromkeys(model for kind in others for model in models_within(kind))
+    model_refs, model_components = model_schemas(adapters, models, REF + "{model}")
+    model_names = {name: _name_of_model(name, schema, renamed) for name, schema in model_components.items()}
+    model_refs, model_components = _renamed(model_refs, model_components, model_names)
+
+    def hook(kind: Any) -> Schema:
+        return model_refs[kind] if kind in model_refs else schema_hook(kind)
+
+    refs, components = msgspec.json.schema_components(others, schema_hook=hook, ref_template=REF + "{name}")
+    refs, components = _with_readable_names(refs, components, renamed)
+    add_patterns([refs, components])
+    _amend([refs, components])
+    by_kind = dict(zip(others, refs, strict=True)) | {each: model_refs[each] for each in adapters}
+    return by_kind, dict(sorted(_merged(components, model_components).items()))
 
 
 def _amend(schema: Any) -> None:
@@ -210,17 +219,4 @@ def _with_refs(schema: Any, names: dict[str, str]) -> Any:
 
 def refs_in(schema: Any) -> set[str]:
     """The names of the components that a schema refers to."""
-    found: set[str] = set()
-    seen: set[int] = set()  # operations share their error responses
-    pending = [schema]
-    while pending:
-        each = pending.pop()
-        if isinstance(each, dict):
-            if id(each) not in seen:
-                seen.add(id(each))
-                if isinstance(ref := each.get("$ref"), str):
-                    found.add(ref.removeprefix(REF))
-                pending += each.values()
-        elif isinstance(each, list):
-            pending += each
-    return found
+    return {name.decode() for name in _REFERENCE.findall(msgspec.json.encode(schema))}
