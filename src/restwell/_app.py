@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 from prometheus_client.registry import Collector
+from sqlalchemy import MetaData
 
 from restwell._application import App
 from restwell._edge_hooks import build_edge
@@ -69,6 +70,7 @@ class Restwell(Kit):
         session_cookies: bool = False,
         errors: ErrorFormat = PROBLEMS,
         migrations: Path | None = None,
+        metadata: MetaData | None = None,
         host: Host | None = None,
     ) -> App:
         """Build the application from features, controllers and handlers, or from versions of the API.
@@ -77,7 +79,8 @@ class Restwell(Kit):
         API, for its documents. ``authenticate``: returns the actor of an access token, or raises Unauthorized; as a
         class it is built from services. Or an authentication scheme. ``session_cookies``: browsers may send the access
         token in a cookie. ``errors``: the format of error responses. ``migrations``: the folder of the application's
-        migrations, if it has tables. ``host``: the framework for everything that is no route of the kit, such as
+        migrations, if it has tables. ``metadata``: these tables, so that ``restwell migrate`` writes migrations from
+        them and finds what differs. ``host``: the framework for everything that is no route of the kit, such as
         WebSockets.
 
         Raises TypeError for an invalid route.
@@ -89,7 +92,7 @@ class Restwell(Kit):
         self.metrics.reports.version = version
         parts = enabled_parts(parts, self.settings)
         features = [*features_of(parts), *BUILT_IN]
-        schema = _migrations(migrations, features)
+        schema = _migrations(migrations, features, metadata)
         services = self._services_of(features, schema)
         built = services.build_all()
         types = types_of(features, services.build)
@@ -265,8 +268,8 @@ class Restwell(Kit):
         return App(self, edge, framework, routes, services=services, versions=versions, **described)
 
 
-def _migrations(folder: Path | None, features: Sequence[Feature]) -> Migrations:
-    return Migrations(folder, packages={**KIT_PACKAGES, **migrations_of(features)})
+def _migrations(folder: Path | None, features: Sequence[Feature], metadata: MetaData | None = None) -> Migrations:
+    return Migrations(folder, packages={**KIT_PACKAGES, **migrations_of(features)}, metadata=metadata)
 
 
 def _digest(documents: Mapping[str, Schema]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from restwell._cli import _migrated
+from restwell._cli.migrate import _migrated
 from restwell.database import Migrations
 from servers import RESTWELL, SUPPORT, free_port, restwell, serve
 from tiny.app import MIGRATIONS

@@ -23,6 +23,7 @@ from restwell._cli import api, cache, client, graphql, jobs, users
 from restwell._cli.dashboards import dashboards
 from restwell._cli.doctor import doctor
 from restwell._cli.loading import ApplicationError, create_app, create_app_to_inspect, load, with_database
+from restwell._cli.migrate import migrate
 from restwell._cli.settings import settings as settings_command
 from restwell._cli.worker import worker
 from restwell._extras import needs_extra
@@ -34,13 +35,11 @@ from restwell.database import (
     Database,
     DatabaseBusy,
     DatabaseUnavailable,
-    Migrations,
     Plan,
     explain_queries,
     find_queries,
 )
 from restwell.database._explain import unindexed_foreign_keys
-from restwell.database._migration_lint import lint
 from restwell.database._sqlite import SqliteDatabase
 from restwell.errors import ConfigurationError
 from restwell.jobs import WorkerOptions
@@ -71,6 +70,7 @@ cli.add_typer(jobs.commands, name="jobs")
 cli.add_typer(users.commands, name="users")
 cli.command()(dashboards)
 cli.command()(doctor)
+cli.command()(migrate)
 cli.command("settings")(settings_command)
 cli.command()(worker)
 
@@ -183,62 +183,6 @@ def serve() -> None:
         print("\n".join(report.lines()), flush=True)
     report.log()
     server.serve(settings)
-
-
-@cli.command()
-def migrate(
-    *,
-    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL statements without running them.")] = False,
-    before_deploy: Annotated[
-        bool,
-        typer.Option("--before-deploy", help="Stop at the first post-deploy revision, while old code still serves."),
-    ] = False,
-    check: Annotated[
-        bool, typer.Option("--check", help="Find statements that block or break a live database; exit code 1 if any.")
-    ] = False,
-) -> None:
-    """Migrate the database schema to the newest revision."""
-    project, settings = load()
-    migrations = create_app_to_inspect(project, settings).migrations
-    if check:
-        _check_migrations(migrations)
-        return
-
-    async def upgrade(database: Database) -> tuple[str | None, str | None, list[str]]:
-        current = await migrations.current(database)
-        if sql:
-            pending = migrations.pending(await migrations.applied(database), before_deploy=before_deploy)
-            return current, None, migrations.statements(database.dialect, pending)
-        ran = await migrations.upgrade(database, before_deploy=before_deploy)
-        return current, await migrations.current(database), ran
-
-    before, after, statements = with_database(settings, upgrade)
-    if sql:
-        print("\n\n".join(f"{statement};" for statement in statements))
-    else:
-        print(_migrated(before, after, len(statements)))
-
-
-def _migrated(before: str | None, after: str | None, statements: int) -> str:
-    """A line with the packages whose revision changed: an application has several."""
-    if not statements:
-        return "nothing to migrate"
-    old, new = ((revisions or "").split(", ") for revisions in (before, after))
-    left = ", ".join(each for each in old if each not in new)
-    reached = ", ".join(each for each in new if each not in old)
-    return f"{left or 'empty'} -> {reached} ({statements} statements)"
-
-
-def _check_migrations(migrations: Migrations) -> None:
-    findings = lint(migrations)
-    table = Table("revision", "rule", "statement", "what to do", box=None)
-    for finding in findings:
-        table.add_row(finding.revision, finding.rule, finding.statement, finding.advice)
-    if findings:
-        Console(width=None if sys.stdout.isatty() else 200).print(table)
-    print(f"{len(migrations.files)} migrations, {len(findings)} findings")
-    if findings:
-        raise SystemExit(EXIT_FINDINGS)
 
 
 @cli.command()

@@ -6,6 +6,7 @@ They must form one linear history, in the order of their numbers.
 import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +19,9 @@ Phase = Literal["pre", "post"]
 _NAME: Final = re.compile(r"([0-9]+)_\w+", re.ASCII)
 _PHASE: Final = re.compile(r"\((pre|post)-deploy\)")
 _UNSET: Final = "unset"
-
+_WRITES: Final = ' (restwell migrate --new "what it does" writes it)'
+MAY_BE_EMPTY: Final = ContextVar("may_be_empty", default=False)
+"""Whether there may be no migrations yet, because the first one is written now."""
 
 APPLICATION: Final = "application"
 """The package of the application's own migrations."""
@@ -57,11 +60,14 @@ class _Script(NamedTuple):
 
 def read_migrations(package: str, folder: Path) -> list[MigrationFile]:
     """The migrations of a package in execution order. Raises ConfigurationError with a line for each error."""
+    may_be_empty = MAY_BE_EMPTY.get()
+    if may_be_empty and not folder.exists():
+        return []
     try:
         found = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__")))
     except FileNotFoundError:
         raise ConfigurationError(
-            [f"the folder {folder} does not exist: create it, with the first migration, 0001_what_it_does.py"]
+            [f"the folder {folder} does not exist: create it, with the first migration, 0001_what_it_does.py{_WRITES}"]
         ) from None
     except OSError as error:
         raise ConfigurationError([f"{folder} cannot be read: {error.strerror}"]) from None
@@ -73,9 +79,11 @@ def read_migrations(package: str, folder: Path) -> list[MigrationFile]:
         for path in paths
         if path not in numbered
     ]
+    if not paths and may_be_empty:
+        return []
     if not paths:
         others = f"; ignored: {', '.join(path.name for path in found)}" if found else ""
-        faults.append(f"no migrations in {folder}{others}: name the first one 0001_what_it_does.py")
+        faults.append(f"no migrations in {folder}{others}: name the first one 0001_what_it_does.py{_WRITES}")
     scripts = sorted(_parse(numbered, faults), key=lambda script: int(script.number))
     phases = [_phase_of(script, faults) for script in scripts]
     if not faults:

@@ -18,8 +18,8 @@ from restwell.errors import ConfigurationError
 
 _STYLE_RULES: Final = ("prefer-bigint-over-int", "prefer-identity", "prefer-text-field", "prefer-robust-stmts")
 _SET_BY_MIGRATE: Final = ("require-lock-timeout", "require-statement-timeout")
-_POST_DEPLOY_RULES: Final = ("ban-drop-column", "ban-drop-table")
-"""Allowed in a post-deploy migration: no running release uses the column or table."""
+_POST_DEPLOY_RULES: Final = ("ban-drop-column", "ban-drop-constraint", "ban-drop-table")
+"""Allowed in a post-deploy migration: no running release uses the column, the constraint or the table."""
 
 
 class Finding(Struct, frozen=True):

@@ -28,7 +28,7 @@ from typing import Final, TextIO, cast
 
 import structlog
 from msgspec import Struct
-from sqlalchemy import column, func, select, table
+from sqlalchemy import MetaData, column, func, select, table
 
 from restwell.database._facade import Database, DatabaseBusy, MigrationInProgress
 from restwell.database._migration_files import APPLICATION, MigrationFile, Phase
@@ -97,12 +97,19 @@ class Migrations:
     """The migrations of the kit, of features, and of the application, which are in ``folder/versions``.
 
     A file is named ``NNNN_what_it_does.py``, and this name is the revision. ``packages`` are the folders of the
-    packages that own tables. Their migrations run first, in this order.
+    packages that own tables. Their migrations run first, in this order. ``metadata``: the tables of the application.
 
     Raises ConfigurationError, with a line for each error, for files that do not form a linear history.
     """
 
-    def __init__(self, folder: Path | None = None, *, packages: Mapping[str, Path] = KIT_PACKAGES) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        packages: Mapping[str, Path] = KIT_PACKAGES,
+        metadata: MetaData | None = None,
+    ) -> None:
+        self.folder, self.metadata = folder, metadata
         folders = {**packages, APPLICATION: folder}
         self._histories = [History(package, owned) for package, owned in folders.items()]
         self._first = next((file for history in self._histories for file in history.files.values()), None)
@@ -112,6 +119,11 @@ class Migrations:
         """Every migration except the kit's own."""
         others = (history for history in self._histories if history.package not in KIT_PACKAGES)
         return [file for history in others for file in history.files.values()]
+
+    @property
+    def own_files(self) -> list[MigrationFile]:
+        """The migrations of the application."""
+        return [file for file in self.files if file.package == APPLICATION]
 
     @property
     def packages(self) -> dict[str, list[MigrationFile]]:

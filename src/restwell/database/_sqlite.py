@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import apsw
+from sqlalchemy import text
 
-from restwell._atomic_file import replacing
 from restwell.database._facade import (
     MIGRATE_HINT,
     Database,
@@ -22,8 +22,10 @@ from restwell.database._facade import (
     UniqueViolation,
     not_started,
 )
-from restwell.database._query import Compiled, Query
+from restwell.database._query import Compiled, Query, query
+from restwell.database._sqlite_backup import back_up
 from restwell.database._transaction import Transaction
+from restwell.errors import ConfigurationError
 
 T = TypeVar("T")
 
@@ -51,6 +53,11 @@ _UNAVAILABLE: Final = (
 _WAITS_FOR_ITSELF: Final = (
     "a write waits for the transaction of its own task, as SQLite has one writer: run it with that transaction"
     " (tx.run), or begin that with database.transaction(ambient=True), which everything in the block joins"
+)
+
+
+_broken_keys: Final = query(
+    "sqlite.broken_keys", text('SELECT DISTINCT "table", parent FROM pragma_foreign_key_check'), into=tuple
 )
 
 
@@ -217,7 +224,7 @@ class SqliteDatabase(Database):
         durably. Raises DatabaseUnavailable if it cannot be written.
         """
         with _errors:
-            await asyncio.to_thread(_back_up, self._path, target)
+            await asyncio.to_thread(back_up, self._path, target, _configure)
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
         if not compiled.reads:
@@ -302,24 +309,28 @@ class SqliteDatabase(Database):
         }
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Transaction]:
+    async def _transaction(self, before: str = "", after: str = "") -> AsyncIterator[Transaction]:
         writer = await self._acquire_writer()
         self._writing_task = asyncio.current_task()
         try:
-            await _in_thread(writer, _execute(BEGIN))
+            await _in_thread(writer, _execute(before + BEGIN))
             yield SqliteTransaction(writer)
         except BaseException as error:
-            end = self._finish_transaction(writer, _roll_back)
+            end = self._finish_transaction(writer, _then(_roll_back, after))
             if not isinstance(error, (asyncio.CancelledError, GeneratorExit)):  # a cancelled caller does not wait
                 await asyncio.shield(end)
             raise
         # Shielded: a cancelled caller does not interrupt a commit.
-        await asyncio.shield(self._finish_transaction(writer, _commit))
+        await asyncio.shield(self._finish_transaction(writer, _then(_commit, after)))
 
     @asynccontextmanager
     async def migration(self) -> AsyncIterator[Transaction]:
-        async with self._transaction() as tx:
+        """Foreign keys are checked at its end: to change a table is to drop it, and to create it again."""
+        async with self._transaction("PRAGMA foreign_keys=OFF;", "PRAGMA foreign_keys=ON") as tx:
             yield tx
+            if broken := await tx.all(_broken_keys):
+                names = ", ".join(f"{table} to {target}" for table, target in broken)
+                raise ConfigurationError([f"rows have a foreign key without its row: {names}; correct them first"])
 
     def _finish_transaction(
         self, writer: apsw.AsyncConnection, finish: Callable[[apsw.Connection], T]
@@ -347,28 +358,6 @@ async def _with_timeout(milliseconds: int, waiting: Coroutine[Any, Any, T]) -> T
         raise DatabaseBusy from None
 
 
-def _back_up(source: Path, target: Path) -> None:
-    with replacing(target, draft=target.with_name(f".{target.name}.part"), durable=True) as draft:
-        draft.unlink(missing_ok=True)  # of a process that was killed
-        connection = apsw.Connection(os.fspath(source))
-        try:
-            _configure(connection)
-            connection.execute("VACUUM INTO ?", (os.fspath(draft),))
-        finally:
-            connection.close()
-        _verify(draft)
-
-
-def _verify(path: Path) -> None:
-    copy = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        found = copy.pragma("integrity_check")
-    finally:
-        copy.close()
-    if found != "ok":
-        raise DatabaseUnavailable(f"the backup is corrupt: {found}")
-
-
 def _configure(connection: apsw.Connection) -> None:
     _exhaust(connection.execute(PRAGMAS))
     # When processes open a new file at the same time, SQLite returns SQLITE_BUSY immediately, despite the busy timeout.
@@ -382,6 +371,16 @@ def _configure(connection: apsw.Connection) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def _then(end: Callable[[apsw.Connection], None], sql: str) -> Callable[[apsw.Connection], None]:
+    def call(writer: apsw.Connection) -> None:
+        try:
+            end(writer)
+        finally:
+            writer.execute(sql)
+
+    return call if sql else end
 
 
 def _roll_back(writer: apsw.Connection) -> None:

@@ -1,0 +1,106 @@
+"""``restwell migrate``: run migrations, check them, and write them from the models."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from restwell._cli.loading import create_app_to_inspect, load, with_database
+from restwell.database import Database, Migrations
+from restwell.database._migration_files import MAY_BE_EMPTY
+from restwell.database._migration_lint import lint
+from restwell.errors import ConfigurationError
+
+EXIT_FINDINGS: Final = 1
+
+
+def migrate(
+    *,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL statements without running them.")] = False,
+    before_deploy: Annotated[
+        bool,
+        typer.Option("--before-deploy", help="Stop at the first post-deploy revision, while old code still serves."),
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Find what differs between models and schema, and statements that block or break a live database;"
+            " exit code 1 if any.",
+        ),
+    ] = False,
+    new: Annotated[
+        str | None, typer.Option("--new", help="Write a migration with what the models have changed, and this title.")
+    ] = None,
+) -> None:
+    """Migrate the database schema to the newest revision."""
+    MAY_BE_EMPTY.set(new is not None)
+    project, settings = load()
+    migrations = create_app_to_inspect(project, settings).migrations
+    url = settings.database.url.get_secret_value()
+    if new is not None:
+        _write(migrations, url, new)
+        return
+    if check:
+        _check(migrations, url)
+        return
+
+    async def upgrade(database: Database) -> tuple[str | None, str | None, list[str]]:
+        current = await migrations.current(database)
+        if sql:
+            pending = migrations.pending(await migrations.applied(database), before_deploy=before_deploy)
+            return current, None, migrations.statements(database.dialect, pending)
+        ran = await migrations.upgrade(database, before_deploy=before_deploy)
+        return current, await migrations.current(database), ran
+
+    before, after, statements = with_database(settings, upgrade)
+    if sql:
+        print("\n\n".join(f"{statement};" for statement in statements))
+    else:
+        print(_migrated(before, after, len(statements)))
+
+
+def _migrated(before: str | None, after: str | None, statements: int) -> str:
+    """A line with the packages whose revision changed: an application has several."""
+    if not statements:
+        return "nothing to migrate"
+    old, new = ((revisions or "").split(", ") for revisions in (before, after))
+    left = ", ".join(each for each in old if each not in new)
+    reached = ", ".join(each for each in new if each not in old)
+    return f"{left or 'empty'} -> {reached} ({statements} statements)"
+
+
+def _write(migrations: Migrations, url: str, text: str) -> None:
+    from restwell.database._migration_writer import compare  # noqa: PLC0415  # loaded only if used
+
+    if migrations.folder is None:
+        raise ConfigurationError(["the application has no migrations: name their folder, kit.app(migrations=...)"])
+    differences = asyncio.run(compare(migrations, url))
+    if not differences.sentences:
+        print("the schema has what the models declare; no migration is written")
+        return
+    for sentence in differences.sentences:
+        print(sentence)
+    for path in differences.write(migrations.folder, [file.number for file in migrations.own_files], text):
+        print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _check(migrations: Migrations, url: str) -> None:
+    from restwell.database._migration_writer import compare  # noqa: PLC0415  # loaded only if used
+
+    drift = asyncio.run(compare(migrations, url)).sentences if migrations.metadata is not None else []
+    findings = lint(migrations)
+    table = Table("revision", "rule", "statement", "what to do", box=None)
+    for finding in findings:
+        table.add_row(finding.revision, finding.rule, finding.statement, finding.advice)
+    if findings:
+        Console(width=None if sys.stdout.isatty() else 200).print(table)
+    for sentence in drift:
+        print(f"{sentence}: restwell migrate --new writes a migration, or correct the models")
+    print(f"{len(migrations.files)} migrations, {len(findings) + len(drift)} findings")
+    if findings or drift:
+        raise SystemExit(EXIT_FINDINGS)
