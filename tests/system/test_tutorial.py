@@ -35,6 +35,9 @@ def test_every_block_of_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.Mo
     printed, served = "", None
     with ExitStack() as stack:
         for file, language, code in blocks("docs/tutorial.md"):
+            if "migrations" in code and served is not None:
+                stack.close()  # as the page says
+                served = None
             if file:
                 _write(tmp_path / file, code, served)
             elif language == "text":
