@@ -13,6 +13,7 @@ from sqlalchemy import column, func, insert, literal, select, table, text
 
 from restwell.database import Database, DatabaseBusy, DatabaseUnavailable, open_database, param, query
 from restwell.database import _sqlite as sqlite_module
+from restwell.database import _sqlite_backup as backup_module
 from restwell.database._sqlite import SqliteDatabase, _with_timeout
 
 _note = query("writer.note", insert(table("notes", column("text"))).values(text=param("text")))
@@ -239,7 +240,7 @@ async def test_a_backup_replaces_the_rest_of_a_killed_one_and_a_failed_one_leave
         assert [file.name for file in folder.iterdir()] == ["copy.db"]
         async with open_database(f"sqlite:///{folder / 'copy.db'}") as copy:
             assert await copy.one(count) == 1
-        monkeypatch.setattr(sqlite_module, "_verify", lambda _: (_ for _ in ()).throw(DatabaseUnavailable("corrupt")))
+        monkeypatch.setattr(backup_module, "_verify", lambda _: (_ for _ in ()).throw(DatabaseUnavailable("corrupt")))
         with pytest.raises(DatabaseUnavailable):
             await database.backup(folder / "other.db")
         with pytest.raises(DatabaseUnavailable):

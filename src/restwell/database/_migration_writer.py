@@ -11,7 +11,7 @@ from sqlalchemy import MetaData, Table, UniqueConstraint
 from restwell.database import Migrations, open_database
 from restwell.database._migration_files import Phase, next_number
 from restwell.database._schema import Schema, created_tables, read_models, read_schema
-from restwell.database._schema_changes import Change, Comparison, column_names, is_kept, is_same
+from restwell.database._schema_changes import Change, Comparison, column_names, is_present, is_same
 from restwell.database._schema_code import Code, quoted, sql_name
 from restwell.errors import ConfigurationError
 
@@ -89,7 +89,7 @@ class Differences:
         constraints = [
             each
             for each in table.constraints
-            if is_kept(each, found) or not (is_before or isinstance(each, UniqueConstraint))
+            if is_present(each, found) or not (is_before or isinstance(each, UniqueConstraint))
         ]
         later = [
             name for name, each in models.columns.items() if name in found.columns and found.columns[name].nullable

@@ -245,7 +245,7 @@ class Comparison:
                 yield Change(table.name, sentence, "post", alters=(alter,), recreates=True)
 
 
-def is_kept(constraint: object, found: TableSchema) -> bool:
+def is_present(constraint: object, found: TableSchema) -> bool:
     """Whether a table has this constraint of the models, or will have it with its new column."""
     if isinstance(constraint, UniqueConstraint):
         columns = tuple(column.name for column in constraint.columns)

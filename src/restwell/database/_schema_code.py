@@ -1,9 +1,12 @@
 """Tables, columns and indexes of SQLAlchemy as the Python code that a migration has."""
 
 import json
+import re
 from collections.abc import Collection, Iterable
+from importlib import import_module
 from typing import Any, Final
 
+import sqlalchemy
 from sqlalchemy import (
     CheckConstraint,
     ClauseElement,
@@ -16,6 +19,7 @@ from sqlalchemy import (
     false,
     true,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateColumn
 from sqlalchemy.sql.functions import Function
 from sqlalchemy.types import TypeEngine
@@ -52,7 +56,7 @@ class Code:
             raise ConfigurationError(
                 [f"{column.table.name}.{column.name} is a computed or identity column: write its migration by hand"]
             )
-        items = [quoted(column.name), self._type(column.type)]
+        items = [quoted(column.name), self.type(column.type)]
         if column.primary_key:
             items.append("primary_key=True")
             if column.autoincrement is not True and column.autoincrement != "auto":
@@ -102,20 +106,28 @@ class Code:
         given = [f"{name}={quoted(str(value))}" for name, value in options.items() if value]
         yield f"{kind}({', '.join([*arguments, *given])})"
 
-    def _type(self, kind: TypeEngine[Any]) -> str:
+    def type(self, kind: Any) -> str:
+        variants = _variants(kind)
         for name, own in _OWN.items():
-            if _described(kind) == _described(own):
+            if repr((kind, variants)) == repr((own, _variants(own))):
                 self._use("restwell.database", name)
                 return name
-        code, module = repr(kind), type(kind).__module__
-        if module.startswith("sqlalchemy.sql."):
-            module = "sqlalchemy"
-        elif module.startswith("sqlalchemy.dialects."):
-            module = module.rpartition(".")[0]
-        self._use(module, type(kind).__name__)
-        for dialect, variant in kind._variant_mapping.items():  # noqa: SLF001  # no public name
-            code += f".with_variant({self._type(variant)}, {quoted(dialect)})"
+        code = self._plain_type(kind)
+        for dialect, variant in variants.items():
+            code += f".with_variant({self._plain_type(variant)}, {quoted(dialect)})"
         return code
+
+    def _plain_type(self, kind: TypeEngine[Any]) -> str:
+        """Without variants. A dialect may have replaced the class by one of its own, without a public name."""
+        for each in type(kind).__mro__:
+            for module in (sqlalchemy, postgresql, import_module(each.__module__)):
+                if getattr(module, each.__name__, None) is each and not each.__name__.startswith(("_", "Asyncpg")):
+                    self._use(module.__name__, each.__name__)
+                    code = repr(kind).replace(type(kind).__name__, each.__name__, 1)
+                    for inner in re.findall(r"\b([A-Z]\w*)\(", code)[1:]:
+                        self._use("sqlalchemy", inner)
+                    return code
+        raise AssertionError  # pragma: no cover  # TypeEngine itself is public
 
     def _text(self, expression: Any) -> str:
         for name, function in (("true", true), ("false", false)):
@@ -132,8 +144,11 @@ class Code:
         self.names.setdefault(module, set()).add(name)
 
 
-def _described(kind: Any) -> tuple[str, str]:
-    return repr(kind), repr(kind._variant_mapping)  # noqa: SLF001  # no public name
+def _variants(kind: Any) -> dict[str, TypeEngine[Any]]:
+    """The types that ``with_variant`` has given it, by dialect."""
+    found = {name: kind.dialect_impl(dialect) for name, dialect in DIALECTS.items()}
+    usual = {name: dialect.type_descriptor(kind) for name, dialect in DIALECTS.items()}
+    return {name: each for name, each in found.items() if type(each) is not type(usual[name])}
 
 
 def quoted(text: str) -> str:
