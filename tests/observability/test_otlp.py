@@ -32,6 +32,26 @@ def in_trace(trace: Trace, work: Callable[[], None]) -> None:
     current.set(None)
 
 
+def test_a_large_batch_is_sent_in_halves_and_a_long_text_is_cut_off(tmp_path: Path) -> None:
+    """Fails if a batch is one request: a vendor refuses it, and the traces are lost."""
+
+    def add_long_texts() -> None:
+        for _ in range(80):
+            with span("part", "internal", {"text": "x" * 5_000}):
+                pass
+
+    traces = [Trace(*new_ids()) for _ in range(5)]
+    for trace in traces:
+        in_trace(trace, add_long_texts)
+    with receiving(tmp_path) as receiver:
+        assert sender(receiver.url).send([request(trace) for trace in traces]) is None
+        received = receiver.requests
+    assert [len({each["trace_id"] for each in sent["spans"]}) for sent in received] == [2, 1, 2]
+    assert all(int(sent["headers"]["content-length"]) <= module.MAX_BODY_BYTES for sent in received)
+    texts = [each["attributes"]["text"] for sent in received for each in sent["spans"] if each["name"] == "part"]
+    assert {len(text) for text in texts} == {4_095}
+
+
 def test_a_request_is_one_trace_of_spans_with_standard_names(tmp_path: Path) -> None:
     trace = Trace(*new_ids(), parent_id="c" * 16, request_id="request-1", tracestate="vendor=1", cache="miss")
 

@@ -23,6 +23,10 @@ with needs_extra("otel", "OTEL_EXPORTER_OTLP_ENDPOINT"):
 
 TIMEOUT_SECONDS: Final = 5.0
 """The limit of one batch, with its repetitions."""
+MAX_BODY_BYTES: Final = 1_000_000
+"""A larger batch is sent in halves. New Relic accepts no more."""
+MAX_VALUE_CHARS: Final = 4_095
+"""Longer texts are cut off. New Relic accepts no more."""
 FIRST_PAUSE_SECONDS: Final = 0.5
 RETRYABLE: Final = frozenset({429, 502, 503, 504})
 """OTLP/HTTP, Failures: a client repeats these, and a connection that failed."""
@@ -59,7 +63,11 @@ class OtlpSender:
 
     def send(self, traces: Sequence[Ended]) -> str | None:
         try:
-            return self._post(self._encode(traces))
+            body = self._encode(traces)
+            if len(body) > MAX_BODY_BYTES and len(traces) > 1:
+                half = len(traces) // 2
+                return self.send(traces[:half]) or self.send(traces[half:])
+            return self._post(body)
         except Exception as error:  # noqa: BLE001  # the thread continues
             return repr(error)
 
@@ -149,7 +157,7 @@ def _key_values(attributes: Mapping[str, Any]) -> list[KeyValue]:
 def _value(value: Any) -> AnyValue:
     try:
         if isinstance(value, str):
-            return AnyValue(string_value=value)
+            return AnyValue(string_value=value[:MAX_VALUE_CHARS])
         if isinstance(value, bool):
             return AnyValue(bool_value=value)
         if isinstance(value, int):
