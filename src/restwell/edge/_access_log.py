@@ -50,7 +50,10 @@ class AccessLog(Hook):
         scope, trace, status = context.scope, context.trace, context.status
         client = scope.get("client")
         is_error = status >= FIRST_ERROR_STATUS or not status
-        db_seconds = trace.db_seconds if trace is not None else 0.0
+        if trace is not None:
+            trace_id, span_id, db_seconds, cache = trace.trace_id, trace.span_id, trace.db_seconds, trace.cache
+        else:
+            trace_id, span_id, db_seconds, cache = None, None, 0.0, None
         line = _Line(
             context.method,
             scope["path"],
@@ -60,10 +63,10 @@ class AccessLog(Hook):
             context.user_id,
             client[0] if client else None,
             context.request_id,
-            trace.trace_id if trace is not None else None,
-            trace.span_id if trace is not None else None,
+            trace_id,
+            span_id,
             int(db_seconds * 1e6) / 1e3 if db_seconds else 0.0,
-            trace.cache if trace is not None else None,
+            cache,
             datetime.now(UTC),
         )
         if is_error:

@@ -42,14 +42,14 @@ _NO_SPAN_ID: Final = "0" * 16
 _SAMPLED: Final = frozenset(f"{first:x}{last}" for first in range(16) for last in "13579bdf")
 _BATCH: Final = 64
 _random: Final = random.Random()  # noqa: S311  # no secrets; apart from ``random.seed`` of the application
-_new_trace_ids: Final[list[str]] = []
+_new_ids: Final[list[tuple[str, str]]] = []
 """Ids that were not used yet. One at a time would cost each request half a microsecond."""
 _new_span_ids: Final[list[str]] = []
 
 
 def _start_again() -> None:
     """A forked process has ids of its own."""
-    _new_trace_ids.clear()
+    _new_ids.clear()
     _new_span_ids.clear()
     _random.seed()
 
@@ -120,10 +120,9 @@ Tasks that it starts inherit all three.
 
 def new_ids() -> tuple[str, str]:
     """A random trace id, and the id of its first span, which is the second half of it."""
-    if not _new_trace_ids:
-        _new_trace_ids.extend(_random_ids(16))
-    trace_id = _new_trace_ids.pop()
-    return trace_id, trace_id[16:]
+    if not _new_ids:
+        _new_ids.extend((trace_id, trace_id[16:]) for trace_id in _random_ids(16))
+    return _new_ids.pop()
 
 
 def new_span_id() -> str:
