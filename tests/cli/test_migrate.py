@@ -36,9 +36,8 @@ def upgrade() -> None:
 ADDED = """\"\"\"The age of notes (pre-deploy).\"\"\"
 
 from alembic import op
-from sqlalchemy import Column
-
 from restwell.database import Timestamp
+from sqlalchemy import Column
 
 revision = "0002"
 down_revision = "0001"

@@ -24,6 +24,7 @@ from restwell._cli.dashboards import dashboards
 from restwell._cli.doctor import doctor
 from restwell._cli.loading import ApplicationError, create_app, create_app_to_inspect, load, with_database
 from restwell._cli.migrate import migrate
+from restwell._cli.new import new
 from restwell._cli.settings import settings as settings_command
 from restwell._cli.worker import worker
 from restwell._extras import needs_extra
@@ -71,6 +72,7 @@ cli.add_typer(users.commands, name="users")
 cli.command()(dashboards)
 cli.command()(doctor)
 cli.command()(migrate)
+cli.command()(new)
 cli.command("settings")(settings_command)
 cli.command()(worker)
 

@@ -64,11 +64,10 @@ class Differences:
     def _file(self, title: str, phase: Phase, number: str, before: str | None, lines: Sequence[str]) -> str:
         body = "\n".join(lines)
         imports = []
-        for module, names in sorted(self._code.names.items(), key=lambda each: each[0].startswith("restwell")):
+        for module, names in sorted(self._code.names.items()):
             used = sorted(name for name in names if re.search(rf"\b{name}\b", re.sub(r'"(\\.|[^"\\])*"', "", body)))
             if used:
-                gap = "\n" if module.startswith("restwell") else ""
-                imports.append(f"{gap}from {module} import {', '.join(used)}\n")
+                imports.append(f"from {module} import {', '.join(used)}\n")
         head = f'"""{title[0].upper()}{title[1:]} ({phase}-deploy)."""\n\nfrom alembic import op\n{"".join(imports)}'
         down = quoted(before) if before else "None"
         indented = "".join(f"    {line}\n" for line in body.splitlines())

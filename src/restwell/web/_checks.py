@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct, UnsetType
 
+from restwell.database import PageQuery, Query
 from restwell.edge._lifecycle import Lifecycle
 from restwell.errors import AppError, ErrorFormat
 from restwell.jobs import Job
@@ -106,7 +107,7 @@ _CHECKS: Final[Mapping[str, tuple[Check, str]]] = {
     "controllers": (_is(list, tuple), "a list of controllers and handlers"),
     "services": (_is(list, tuple), "a list of objects"),
     "jobs": (_list_of(_is(Job)), "a list of jobs"),
-    "queries": (_list_of(_is(ModuleType, FunctionType)), "a list of modules"),
+    "queries": (_list_of(_is(ModuleType, FunctionType, Query, PageQuery)), "a list of modules or queries"),
     "migrations": (
         _are_migrations,
         "folders (Path) by package name, which has letters, digits and underscores, and is not restwell or application",

@@ -174,8 +174,9 @@ class Feature:
     """A part of an application: what it serves, runs and stores.
 
     ``controllers`` may contain handlers. ``services`` are injected by type into handlers and jobs. ``jobs``: every job
-    that it enqueues. ``queries``: modules whose named queries ``restwell explain`` checks. ``migrations``: the folders
-    of its own tables by package name; they run after those of the kit and before those of the application.
+    that it enqueues. ``queries``: modules whose named queries ``restwell explain`` checks, or these queries.
+    ``migrations``: the folders of its own tables by package name; they run after those of the kit and before those of
+    the application.
 
     One feature may give ``authenticate``, instead of ``kit.app``, and one ``client_credentials``: the token endpoint
     and the scopes of machine clients. The token path is below the prefix of the Version; ``/.well-known`` has that of
