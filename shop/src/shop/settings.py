@@ -57,9 +57,5 @@ class ShopSettings(Settings):
 
     def fallbacks(self) -> dict[str, str]:
         url = self.payments.url.get_secret_value()
-        fake = (
-            {"payments": f"a fake gateway in {urlsplit(url).path[1:]}; no real charges"}
-            if url.startswith("fake:")
-            else {}
-        )
-        return super().fallbacks() | fake
+        fake = {"payments": f"a fake gateway in {urlsplit(url).path[1:]}; no real charges"}
+        return super().fallbacks() | (fake if url.startswith("fake:") else {})

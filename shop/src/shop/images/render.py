@@ -3,26 +3,15 @@
 import io
 import warnings
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
-from PIL import ExifTags, Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS: Final = 40_000_000
 """Limit of the upload: 160 MB decoded. Protects against decompression bombs."""
 QUALITY: Final = 80
-
-_TRANSPOSITIONS: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""Transposition by EXIF orientation."""
 
 
 class InvalidImage(ValueError):
@@ -77,11 +66,9 @@ def _open(content: bytes) -> Image.Image:
 def _upright(image: Image.Image) -> Image.Image:
     """Apply the EXIF orientation. Unreadable EXIF data is ignored."""
     try:
-        orientation: Any = image.getexif().get(ExifTags.Base.Orientation)
-        transposition = _TRANSPOSITIONS.get(orientation)
+        return ImageOps.exif_transpose(image)
     except Exception:  # noqa: BLE001  # as above
-        transposition = None
-    return image if transposition is None else image.transpose(transposition)
+        return image
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:

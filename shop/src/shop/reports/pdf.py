@@ -12,7 +12,7 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import getSampleStyleSheet
 from reportlab.lib.units import mm
-from reportlab.platypus import KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+from reportlab.platypus import KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table
 
 from shop.money import format_money
 from shop.reports.sales import Sales
@@ -62,9 +62,8 @@ def _chart(by_day: Counter[date], currency: str, first_day: date, last_day: date
     chart = VerticalBarChart()
     chart.x, chart.y, chart.width, chart.height = 62, 40, round(_WIDTH) - 68, 136
     chart.data = [[cents for _, cents in steps]]
-    chart.categoryAxis.categoryNames = [
-        name if _is_labelled(number, len(steps)) else "" for number, (name, _) in enumerate(steps)
-    ]
+    every = max(1, -(-len(steps) // 8))
+    chart.categoryAxis.categoryNames = ["" if number % every else name for number, (name, _) in enumerate(steps)]
     chart.categoryAxis.labels.fontSize = chart.valueAxis.labels.fontSize = 7
     chart.categoryAxis.tickDown = 0
     chart.valueAxis.valueMin = 0
@@ -79,22 +78,9 @@ def _chart(by_day: Counter[date], currency: str, first_day: date, last_day: date
     return drawing
 
 
-def _is_labelled(number: int, count: int) -> bool:
-    return number % max(1, -(-count // 8)) == 0
-
-
 def _table(rows: Sequence[tuple[str, str]]) -> Table:
     style = getSampleStyleSheet()["BodyText"]
     content = [("Product", "Sold for"), *((Paragraph(name, style), amount) for name, amount in rows)]
-    table = Table(content, colWidths=[_WIDTH * 0.75, _WIDTH * 0.25], repeatRows=1)
-    table.setStyle(
-        TableStyle(
-            [
-                ("FONTNAME", (0, 0), (-1, 0), "Helvetica-Bold"),
-                ("ALIGN", (1, 0), (1, -1), "RIGHT"),
-                ("VALIGN", (0, 0), (-1, -1), "MIDDLE"),
-                ("LINEBELOW", (0, 0), (-1, -1), 0.4, _GREY),
-            ]
-        )
-    )
-    return table
+    bold, right = ("FONTNAME", (0, 0), (-1, 0), "Helvetica-Bold"), ("ALIGN", (1, 0), (1, -1), "RIGHT")
+    middle, lines = ("VALIGN", (0, 0), (-1, -1), "MIDDLE"), ("LINEBELOW", (0, 0), (-1, -1), 0.4, _GREY)
+    return Table(content, [_WIDTH * 0.75, _WIDTH * 0.25], repeatRows=1, style=[bold, right, middle, lines])
