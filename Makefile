@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run clients image test test-kit test-shop test-installed test-litestar-next test-quick quick-features quick-rest quick-shop .venv/.servers coverage scoreboard bench deploy-check dist smoke check format api lock clean
+.PHONY: help run clients image test test-kit test-shop test-installed test-litestar-next test-quick quick-features quick-rest quick-shop .venv/.servers coverage scoreboard bench deploy-check dist smoke check format api proto lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,6 +115,10 @@ format: .venv/.dev ## Format the code and fix what can be fixed
 api: .venv/.dev ## Write the public Python API to tests/contract/python_api.txt, after a change that is meant
 	@$(BIN)/python tests/support/python_api.py
 
+proto: .venv/.dev ## Format and lint the schemas of the shop's gRPC, and generate its code from them
+	@cd shop/proto && ../../$(BIN)/buf format --write && ../../$(BIN)/buf lint
+	@cd shop && ../$(BIN)/python -m grpc_tools.protoc --proto_path=proto --python_out=src --pyi_out=src --grpc_python_out=src proto/shop/v1/*.proto
+
 lock: .venv/.dev ## Resolve what pyproject.toml asks for into requirements/ (ARGS=--upgrade for the newest)
 	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --extra dev --extra graphiql --group build $(LOCK) $(ARGS) -o requirements/run.txt
 	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml --all-extras --group build --group dev --group shop/pyproject.toml:dev $(LOCK) $(ARGS) -o requirements/dev.txt
@@ -122,7 +126,7 @@ lock: .venv/.dev ## Resolve what pyproject.toml asks for into requirements/ (ARG
 	@$(BIN)/uv pip compile pyproject.toml shop/pyproject.toml $(IMAGE_EXTRAS) --constraint requirements/dev.txt $(LOCK) $(ARGS) -o requirements/image.txt
 	@$(BIN)/uv pip compile --group clients $(LOCK) $(ARGS) -o requirements/clients.txt
 
-IMAGE_EXTRAS := $(addprefix --extra ,auth docs graphql mail ops otel postgresql rabbitmq redis)
+IMAGE_EXTRAS := $(addprefix --extra ,auth docs graphql grpc mail ops otel postgresql rabbitmq redis)
 LOCK := --quiet --universal --no-emit-package restwell --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 clean: ## Remove the environment and everything made

@@ -89,7 +89,7 @@ def connect(edge: Edge) -> httpx.AsyncClient:
 def test_the_hooks_have_their_order(parts: Parts, *, complete: bool) -> None:
     """The position of a hook decides what it sees: the access log sees every request, a slot is taken last."""
     edge = parts.edge(hello, [], Settings.load(EVERYTHING if complete else {}), limited=complete)
-    names = [type(hook).__name__ for hook in edge._hooks]
+    names = [type(hook).__name__ for hook in edge.hooks]
     assert names == [name for name in ORDER.split() if complete or name not in OPTIONAL]
 
 

@@ -55,7 +55,7 @@ LAYERS = [  # a module may import those of its own set and above
     {"host", "lifespan"},
     {"idempotency", "retention", "services", "web"},
     {"app", "application", "asgi", "edge_hooks", "kit", "litestar", "optional_parts"},
-    {"accounts", "dashboards", "graphql", "ops", "project", "testing"},
+    {"accounts", "dashboards", "graphql", "grpc", "ops", "project", "testing"},
     {"server", "reload", "startup", "supervisor"},
     {"doctor"},
     {"cli"},

@@ -17,7 +17,7 @@ from restwell.web import Feature, Version
 from restwell.web._endpoint import Endpoint
 from restwell.web._openapi_schemas import Schema
 from restwell.web._query_budget import QueryBudget
-from restwell.web._transports import Transport
+from restwell.web._transports import ListeningTransport, Transport
 
 T = TypeVar("T")
 
@@ -54,6 +54,9 @@ class App:
         self.on_startup: list[Callable[[], object]] = []
         self._services = services
         self.transports = [each for each in services if isinstance(each, Transport)]
+        self._listening = [each for each in self.transports if isinstance(each, ListeningTransport)]
+        for each in self._listening:
+            kit.close_on_shutdown(each)
         self._edge = edge
         self._framework = framework
         self._lifespan = Lifespan(self._start, kit.close, framework)
@@ -97,5 +100,7 @@ class App:
 
     async def _start(self) -> None:
         await self.kit.start()
+        for transport in self._listening:
+            await transport.start(self._edge)
         for start in self.on_startup:
             start()

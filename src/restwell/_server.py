@@ -90,7 +90,7 @@ def drain_on_sigterm(drain: Drain, seconds: float) -> None:
 
     def begin() -> None:
         if not drain.is_draining:
-            drain.is_draining = True
+            drain.begin()
             loop.call_later(seconds, signal.raise_signal, signal.SIGINT)
 
     loop.add_signal_handler(signal.SIGTERM, begin)
@@ -254,7 +254,14 @@ class _Server(MPServer):
                 workers[pid].kill()
 
 
-def check_address_available(host: str, port: int) -> None:
+def check_addresses(settings: Settings) -> None:
+    """Raises ConfigurationError if a port of the settings is in use."""
+    check_address_available(settings.host, settings.port)
+    if settings.grpc.port is not None:
+        check_address_available(settings.host, settings.grpc.port, "GRPC_PORT")
+
+
+def check_address_available(host: str, port: int, setting: str = "PORT") -> None:
     """Raises ConfigurationError if the port is in use. SO_REUSEPORT would share it with another server."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -263,5 +270,5 @@ def check_address_available(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             is_wrong_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
-            hint = "set HOST to an address of this machine" if is_wrong_host else "choose another with PORT="
+            hint = "set HOST to an address of this machine" if is_wrong_host else f"choose another with {setting}="
             raise ConfigurationError([f"cannot listen on {host}:{port} ({error.strerror}); {hint}"]) from error

@@ -70,3 +70,20 @@ def fault_place(location: tuple[int | str, ...]) -> str:
 def fault_text(message: str) -> str:
     hint = "; create it, or correct the path" if message.startswith("Path does not") else ""
     return f"{message.removeprefix('Value error, ')}{hint}"
+
+
+def parse_rate(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"[1-9]\d{0,6}/[1-9]\d{0,4}", value):
+        raise ValueError("must be a number of requests and a number of seconds: 1200/60")
+    count, _, seconds = value.partition("/")
+    return int(count), int(seconds)
+
+
+def check_origin(value: str) -> str:
+    if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?", value):
+        raise ValueError(
+            "must be an origin as in the Origin header, https://app.example.com, in lower case and without a path"
+        )
+    return value

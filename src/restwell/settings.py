@@ -31,11 +31,13 @@ from restwell._settings_files import read_sources
 from restwell._settings_values import (
     SECRET_MIN_BYTES,
     check_contact,
+    check_origin,
     check_otlp_url,
     check_pairs,
     check_smtp_url,
     faults_of,
     is_weak_secret,
+    parse_rate,
 )
 from restwell.errors import ConfigurationError
 
@@ -105,16 +107,8 @@ def _split(value: object) -> object:
     return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
-def _origin(value: str) -> str:
-    if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?", value):
-        raise ValueError(
-            "must be an origin as in the Origin header, https://app.example.com, in lower case and without a path"
-        )
-    return value
-
-
 class CorsSettings(Section):
-    origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)] = ()
+    origins: Annotated[tuple[Annotated[str, AfterValidator(check_origin)], ...], BeforeValidator(_split)] = ()
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
@@ -181,6 +175,11 @@ class GraphqlSettings(Section):
     introspection: Literal["auto", "on", "off"] = "auto"
 
 
+class GrpcSettings(Section):
+    port: int | None = Field(default=None, ge=1, le=65_535)
+    reflection: Literal["auto", "on", "off"] = "auto"
+
+
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "pretty"] = "auto"
@@ -202,20 +201,11 @@ class MetricsSettings(Section):
     dir: DirectoryPath | None = None
 
 
-def _rate(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if not re.fullmatch(r"[1-9]\d{0,6}/[1-9]\d{0,4}", value):
-        raise ValueError("must be a number of requests and a number of seconds: 1200/60")
-    count, _, seconds = value.partition("/")
-    return int(count), int(seconds)
-
-
 class RateLimitSettings(Section):
     """A rate is a number of requests and a number of seconds."""
 
-    reads: Annotated[tuple[int, int], BeforeValidator(_rate)] = (1_200, 60)
-    writes: Annotated[tuple[int, int], BeforeValidator(_rate)] = (300, 60)
+    reads: Annotated[tuple[int, int], BeforeValidator(parse_rate)] = (1_200, 60)
+    writes: Annotated[tuple[int, int], BeforeValidator(parse_rate)] = (300, 60)
     scale: float = Field(default=1.0, ge=0, le=1_000_000, allow_inf_nan=False)
 
 
@@ -278,6 +268,7 @@ class Settings(Section):
     redis: RedisSettings = RedisSettings()
     files: FilesSettings = FilesSettings()
     graphql: GraphqlSettings = GraphqlSettings()
+    grpc: GrpcSettings = GrpcSettings()
     jobs: JobsSettings = JobsSettings()
     jwt: JwtSettings = JwtSettings()
     log: LogSettings = LogSettings()
@@ -393,6 +384,11 @@ class Settings(Section):
     def has_introspection(self) -> bool:
         """Whether clients of GraphQL may ask for the schema."""
         return self.graphql.introspection == "on" or (self.graphql.introspection == "auto" and not self.in_production)
+
+    @property
+    def has_reflection(self) -> bool:
+        """Whether clients of gRPC may ask for the schema."""
+        return self.grpc.reflection == "on" or (self.grpc.reflection == "auto" and not self.in_production)
 
     @property
     def has_operations_page(self) -> bool:

@@ -22,6 +22,7 @@ LIBRARIES: Final = {
     "docs": {"swagger-ui-py"},
     "graphiql": {"graphene-django-graphiql-static"},
     "graphql": {"graphql-core"},
+    "grpc": {"grpcio", "grpcio-health-checking", "grpcio-reflection", "grpcio-status"},
     "litestar": {"litestar"},
     "mail": {"aiosmtplib", "email-validator"},
     "ops": {"django-js-lib-htmx"},
@@ -37,6 +38,7 @@ NEED_AN_EXTRA: Final = {
     "auth.oauth": "auth",
     "email_addresses": "mail",
     "graphql": "graphql",
+    "grpc": "grpc",
     "litestar": "litestar",
     "mail": "mail",
     "ops": "ops",
@@ -72,6 +74,10 @@ STARTS: Final = {
         greeting = GraphQL(queries={"greeting": GreetingController.greet})
         served = Restwell(kit.settings, name="served").app([GreetingController, greeting])
         assert "greeting(name: String!): String" in served.service(GraphQLServer).sdl""",
+    "grpc": """
+        from restwell.grpc import Grpc, GrpcServer
+        served = Restwell(kit.settings, name="served").app([GreetingController, Grpc()])
+        assert served.service(GrpcServer).operations == []""",
     "litestar": """
         from litestar import get
         from restwell.litestar import LitestarHost

@@ -13,6 +13,7 @@ from shop import demo, load_data
 from shop.access import SCOPES, Role, Scope
 from shop.emails import ShopEmails
 from shop.graphql import graphql
+from shop.grpc import grpc
 from shop.images.feature import images
 from shop.orders import v2 as orders_v2
 from shop.orders.feature import orders
@@ -31,8 +32,6 @@ To authenticate, create a session with a demo account and paste the `access_toke
 **From v1 to v2**: amounts are objects, such as `price: {amount, currency}` for `price_cents` and `currency`; a list is
 `data` and `next`, the path of the next page; the items of an order have an `id`. Cursors, entity tags and idempotency
 keys of one version are not valid in the other."""
-
-
 CONTACT: Final = "api@shop.example"
 END_OF_V1: Final = Lifecycle(deprecated=date(2026, 12, 1), sunset=date(2100, 1, 1), successor="/v2", guide="/docs")
 """Its end is far away because the tests must still pass then."""
@@ -57,7 +56,7 @@ def create_app(settings: ShopSettings, *, replacements: Sequence[object] = ()) -
         Version("/v2", parts, requests=products_v2.REQUESTS, responses=RESPONSES, page=Listing),
     ]
     return Restwell(settings, name="shop").app(
-        [Feature(services=replacements), Ops(accounts), *versions, graphql],
+        [Feature(services=replacements), Ops(accounts), *versions, graphql, grpc],
         description=DESCRIPTION,
         contact=CONTACT,
         license_id="MIT",

@@ -130,7 +130,7 @@ def _run_dev() -> None:
 def _prepare_and_serve_dev() -> None:
     project, settings = load(serves=True)
     _check_not_production(settings, "dev")
-    server.check_address_available(settings.host, settings.port)
+    server.check_addresses(settings)
 
     with server.shared_metrics_dir(settings) as shared:  # so that /metrics includes the worker
         app = create_app(project, shared)
@@ -170,7 +170,7 @@ def _run_supervisor(options: WorkerOptions, count: int, database_url: str) -> No
 def serve() -> None:
     """Run the HTTP server. Run migrate first: the schema must be compatible."""
     project, settings = load(serves=True)
-    server.check_address_available(settings.host, settings.port)
+    server.check_addresses(settings)
 
     async def check(database: Database) -> StartupReport:
         await startup.check_connection_limit(database, settings)

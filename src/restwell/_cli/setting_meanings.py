@@ -54,6 +54,8 @@ MEANINGS: Final = {
     "SMTP_URL": "The mail server, or folder:var/mail to write files and send nothing.",
     "TRACE_SLOW_SECONDS": "A request that takes longer is slow, and its trace is exported.",
     "GRAPHQL_DOCUMENTS": "Which documents /graphql runs; .env.example has the values.",
+    "GRPC_PORT": "The port of gRPC. Unset: the server has none.",
+    "GRPC_REFLECTION": "Whether gRPC describes its services: on, off, or auto (not in production).",
     "GRAPHQL_INTROSPECTION": "Whether /graphql answers queries for its schema; .env.example has the values.",
     "KEEPALIVE_SECONDS": "How long an idle connection of a client stays open, in seconds.",
     "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "Headers of the exporter for traces, in place of the general ones.",

@@ -9,7 +9,8 @@ _CLOSE: Final = (b"connection", b"close")
 
 
 class Drain(Hook):
-    """``is_draining``: this process stops soon, and each of its responses closes its connection.
+    """``is_draining``: this process stops soon, and each of its responses closes its connection. ``on_begin``: what is
+    called then.
 
     ``is_stopping`` returns whether all processes of the server do, so that no new requests should be sent to it. It is
     false while one worker is replaced by another.
@@ -18,6 +19,12 @@ class Drain(Hook):
     def __init__(self) -> None:
         self.is_draining = False
         self.is_stopping: Callable[[], bool] = bool
+        self.on_begin: list[Callable[[], object]] = []
+
+    def begin(self) -> None:
+        self.is_draining = True
+        for call in self.on_begin:
+            call()
 
     def on_response(self, context: RequestContext, headers: Headers) -> None:  # noqa: ARG002  # the signature of Hook
         if self.is_draining:

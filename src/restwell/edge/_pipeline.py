@@ -40,7 +40,7 @@ class Edge:
     def __init__(self, app: AsgiApp, hooks: Sequence[Hook], errors: ErrorFormat = PROBLEMS) -> None:
         self.app = app
         self._errors = errors
-        self._hooks = hooks
+        self.hooks = hooks
         self._admit = [(number, hook.admit) for number, hook in enumerate(hooks, 1) if _has(hook, "admit")]
         # By the number of hooks that a request has passed:
         passed = [hooks[:number] for number in range(len(hooks) + 1)]
@@ -51,7 +51,7 @@ class Edge:
 
     def hook(self, kind: type[H]) -> H:
         """The hook of this class. Raises LookupError if there is none."""
-        for hook in self._hooks:
+        for hook in self.hooks:
             if isinstance(hook, kind):
                 return hook
         raise LookupError(f"the edge has no {kind.__name__}")
@@ -71,7 +71,7 @@ class Edge:
                         if response is not None:
                             break
                 else:
-                    position = len(self._hooks)
+                    position = len(self.hooks)
                     await self._call_app(context, send)
             except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # each gets a response
                 response = self._failed(context, error)

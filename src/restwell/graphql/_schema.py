@@ -19,20 +19,19 @@ from pydantic import TypeAdapter
 
 from restwell.auth import Actor
 from restwell.database import Database
-from restwell.edge._route import PATH_TYPES
-from restwell.errors import FieldError, Invalid, NotFound
+from restwell.errors import NotFound
 from restwell.graphql._fields import Field, relation_of
 from restwell.graphql._plan import OPERATION
 from restwell.graphql._types import PAGE_ARGUMENTS, SIZE, Connection, Types, camel, unwrap
 from restwell.idempotency import HEADER, StoredResponse, execute_once
 from restwell.pages import Page, PageFilter
-from restwell.web import Request, Response
+from restwell.web import Request
 from restwell.web._decoding import decode_body
 from restwell.web._encoding import encode_json
 from restwell.web._endpoint import Endpoint
 from restwell.web._parameters import FindService
-from restwell.web._transports import Operation
-from restwell.web._validation import decode_hook, find_field_errors
+from restwell.web._transports import Operation, content_of, path_value, query_values
+from restwell.web._validation import decode_hook
 
 Arguments = Mapping[str, Any]
 Resolve = Callable[..., Any]
@@ -148,7 +147,7 @@ class _Builder:
             request = execution.request
             values = {each: read(request) for each, read in of_request.items()}
             for each, kind in parameters.path.items():
-                values[each] = _path_value(given[each], kind)
+                values[each] = path_value(given[each], kind)
             if parameters.filters is not None:
                 values["filters"] = _filters(parameters.filters, given)
             if body:
@@ -156,14 +155,16 @@ class _Builder:
             if endpoint.idempotent:
                 result = await once(request, execution, values, given)
             else:
-                result = _content(await endpoint.handler(**values))
+                result = content_of(await endpoint.handler(**values))
             if isinstance(result, Page):
                 return Connection(result, given.get("cursor") is not None)
             return result if returns is not None else True
 
         async def once(request: Request, execution: Execution, values: Arguments, given: Arguments) -> Any:
             async def operation() -> StoredResponse:
-                return StoredResponse(endpoint.status_code, {}, encode_json(_content(await endpoint.handler(**values))))
+                return StoredResponse(
+                    endpoint.status_code, {}, encode_json(content_of(await endpoint.handler(**values)))
+                )
 
             stored = await execute_once(
                 database, request.actor.id, request.headers.get(HEADER), target, encode_json(given), operation
@@ -231,30 +232,8 @@ class _Builder:
         return services
 
 
-def _content(result: Any) -> Any:
-    return result.content if isinstance(result, Response) else result
-
-
-def _path_value(value: Any, kind: type) -> Any:
-    """The value of a path parameter. Raises NotFound for one that no path has, as the router does."""
-    allowed = PATH_TYPES[kind]
-    text = str(value)
-    if not allowed.matches(text):
-        raise NotFound
-    return allowed.parse(text)
-
-
 def _filters(kind: type[Struct], given: Arguments) -> Struct:
     """The query parameters. Raises Invalid with every field error."""
-    names = {each for each in kind.__struct_encode_fields__ if given.get(each) is not None}
-    values = {name: given[name] for name in names}
-    try:
-        return msgspec.convert(values, kind, dec_hook=decode_hook)
-    except msgspec.ValidationError as error:
-        errors = find_field_errors(values, kind, error)
-        raise Invalid(errors=[FieldError(_argument(kind, e.path), e.message) for e in errors]) from None
-
-
-def _argument(kind: type[Struct], path: str) -> str:
-    name = path.removeprefix("$.")
-    return PAGE_ARGUMENTS.get(name, camel(name)) if issubclass(kind, PageFilter) else camel(name)
+    values = {name: given[name] for name in kind.__struct_encode_fields__ if given.get(name) is not None}
+    is_page = issubclass(kind, PageFilter)
+    return query_values(kind, values, lambda name: (PAGE_ARGUMENTS.get(name) if is_page else None) or camel(name))

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from restwell._application import App
 from restwell._extras import needs_extra
-from restwell.edge._context import SCOPE_KEY, Receive, Scope, Send, new_context
+from restwell.edge._context import SCOPE_KEY, AsgiApp, Receive, Scope, Send, new_context
 from restwell.edge._router import Router
 from restwell.errors import AppError
 from restwell.testing._access_rules import AccessRule
@@ -19,6 +19,7 @@ from restwell.testing._api_client import ApiClient
 from restwell.testing._running import BASE_URL
 from restwell.web import Request
 from restwell.web._endpoint import Endpoint
+from restwell.web._transports import ListeningTransport
 
 with needs_extra("testing", "restwell.testing"):
     import httpx
@@ -72,7 +73,8 @@ async def check_access(
 
     A line of the table is a method, a path, and who may call it: ``anyone``, ``optional sign-in``, ``signed in``,
     roles, ``scope x`` for machine clients and API keys, ``key scope x`` for API keys only, with commas between, or
-    ``no caller``. What GraphQL offers has QUERY, MUTATION or FIELD, and its name. Copy the first table from the message
+    ``no caller``. What GraphQL offers has QUERY, MUTATION or FIELD, and its name; a
+    method of gRPC has RPC. Copy the first table from the message
     of the first failure, and read it.
 
     A refused request is sent, and must be a 401 or a 403. For an admitted one only the guards run, so it changes
@@ -132,16 +134,26 @@ async def guard_status(endpoint: Endpoint, caller: ApiClient, path: str) -> int:
 
 
 class _Entry(NamedTuple):
-    """What a line of the table is about. ``body``: of the request that calls it; None for a route."""
+    """What a line of the table is about. ``body``: of the request that calls it; None for a route.
+
+    ``app``: what takes its calls, if that is not the application.
+    """
 
     endpoint: Endpoint
     body: object = None
+    app: AsgiApp | None = None
 
 
 def _entries_of(app: App) -> dict[tuple[str, str], _Entry]:
     """The routes, and the operations of other transports: each is the route of its transport with its own guards."""
     entries = {(each.method, each.path): _Entry(each) for each in _routes_of(app)}
     for transport in app.transports:
+        if isinstance(transport, ListeningTransport):
+            entries |= {
+                (each.kind, each.name): _Entry(transport.endpoint_of(each), app=transport.edge)
+                for each in transport.operations
+            }
+            continue
         endpoint = next(each for each in app.routes if each.path == transport.path and each.method == "POST")
         for each in transport.operations:
             guarded = replace(endpoint, guards=each.guards)
@@ -193,7 +205,7 @@ def _missing_callers(rules: Collection[AccessRule], callers: Sequence[Caller]) -
 async def _differences(
     entry: _Entry, rule: AccessRule, callers: Sequence[Caller], ids: Mapping[str, object]
 ) -> AsyncIterator[tuple[str, str]]:
-    endpoint, body = entry
+    endpoint, body, app = entry
     if rule.own_guards or (rule.anonymous and not endpoint.guards):
         return
     path = sample_path(endpoint, ids)
@@ -205,10 +217,18 @@ async def _differences(
             if status != ADMITTED:
                 yield caller.name, f"{status} instead of access"
             continue
-        status = (await caller.client.send(endpoint.method, path, body)).status_code
+        status = await _status(app, endpoint, caller.client, path, body)
         expected = {401, 403} if rule.refuses_all else {403} if caller.is_valid else {401}
         if status not in expected:
             yield caller.name, f"{status} instead of {' or '.join(map(str, sorted(expected)))}"
+
+
+async def _status(app: AsgiApp | None, endpoint: Endpoint, caller: ApiClient, path: str, body: object) -> int:
+    if app is None:
+        return (await caller.send(endpoint.method, path, body)).status_code
+    probe = copy(caller)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL) as probe.client:
+        return (await probe.send(endpoint.method, path)).status_code
 
 
 def _lines_of(entries: Mapping[tuple[str, str], _Entry]) -> str:

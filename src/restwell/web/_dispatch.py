@@ -112,7 +112,7 @@ class Dispatcher(Collector):
 
     async def _call(self, endpoint: Endpoint, request: Request) -> Any:
         if endpoint.has_guards:
-            await self._admit(endpoint, request)
+            await admit(endpoint, request, self._rate_limit)
         parameters = endpoint.parameters
         values = {name: read(request) for name, read in parameters.read.items()}
         if parameters.read_body is not None:
@@ -125,28 +125,29 @@ class Dispatcher(Collector):
             return response
         return await endpoint.handler(**values)
 
-    async def _admit(self, endpoint: Endpoint, request: Request) -> None:
-        """Run the guards, then count the request, also if a guard rejects it."""
-        limit = self._rate_limit if endpoint.rate is not None else None
-        trace = request.context.trace
-        began, first = perf_counter(), len(trace.spans) if trace is not None else 0
-        try:
-            for guard in endpoint.guards:
-                await guard(request)
-        except Exception as error:
-            if trace is not None:
-                trace.enclose("guards", "guard", began, first, type(error).__name__)
-            if limit is not None:
-                await limit.count(request.context)
-            raise
-        if trace is not None:
-            trace.enclose("guards", "guard", began, first)
-        if limit is not None:
-            await limit.count(request.context)
-
     def _unknown(self, path: str) -> AppError:
         methods = self._router.allowed(path)
         return MethodNotAllowed(headers={"allow": methods}) if methods else NotFound()
+
+
+async def admit(endpoint: Endpoint, request: Request, rate_limit: RateLimit | None) -> None:
+    """Run the guards, then count the request, also if a guard rejects it."""
+    limit = rate_limit if endpoint.rate is not None else None
+    trace = request.context.trace
+    began, first = perf_counter(), len(trace.spans) if trace is not None else 0
+    try:
+        for guard in endpoint.guards:
+            await guard(request)
+    except Exception as error:
+        if trace is not None:
+            trace.enclose("guards", "guard", began, first, type(error).__name__)
+        if limit is not None:
+            await limit.count(request.context)
+        raise
+    if trace is not None:
+        trace.enclose("guards", "guard", began, first)
+    if limit is not None:
+        await limit.count(request.context)
 
 
 def encode(endpoint: Endpoint, scope: Scope, result: Any) -> RawResponse:

@@ -1,4 +1,7 @@
+from asyncio import gather, sleep
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from time import time
 from typing import Any, Final
 from uuid import UUID
 
@@ -64,10 +67,27 @@ class ProductService:
         )
 
     async def get_product(self, product_id: UUID) -> Product:
-        product = await self._database.find(queries.by_id, id=product_id)
+        product = await self._find(product_id)
         if product is None:
             raise NotFound
         return product
+
+    async def _find(self, product_id: UUID) -> Product | None:
+        return await self._database.find(queries.by_id, id=product_id)
+
+    async def watch(self, product_ids: Sequence[UUID]) -> AsyncIterator[tuple[UUID, Product | None]]:
+        """Yield each product, and again whenever it has changed; None if it does not exist, or not any more.
+
+        Several changes within a second are one. All watchers of a process read with one statement.
+        """
+        versions: dict[UUID, int] = {}
+        while True:
+            for product_id, product in zip(product_ids, await gather(*map(self._find, product_ids)), strict=True):
+                version = product.version if product is not None else 0
+                if versions.get(product_id) != version:
+                    versions[product_id] = version
+                    yield product_id, product
+            await sleep(1 - time() % 1)
 
     async def create_product(self, draft: ProductCreateRequest) -> Product:
         now = datetime.now(UTC)
