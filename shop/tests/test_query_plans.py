@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from query_plans import COUNT, assert_follows_an_index, pages, plan_of
+from query_plans import COUNT, assert_batch_follows_an_index, assert_follows_an_index, pages, plan_of
 from restwell.database import Database, Query
 from restwell.ids import new_id
 from shop.orders import queries as orders
@@ -41,6 +41,15 @@ async def test_every_page_of_a_list_is_read_along_an_index(
 ) -> None:
     """Fails if an index of products is dropped: SQLite sorts in a temporary b-tree, PostgreSQL in a Sort node."""
     await assert_follows_an_index(database, query, arguments)
+
+
+@pytest.mark.parametrize(("query", "arguments"), list(lists()))
+async def test_every_page_of_a_batch_is_read_along_an_index(
+    database: Database, query: Query[Any], arguments: dict[str, Any]
+) -> None:
+    """Fails if an index of products is dropped: a Sort node then sorts each page."""
+    if database.dialect in query.batched:
+        await assert_batch_follows_an_index(database, query, arguments)
 
 
 async def test_a_search_uses_the_search_index(database: Database) -> None:

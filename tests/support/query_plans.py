@@ -27,9 +27,21 @@ async def assert_follows_an_index(database: Database, query: Query[Any], argumen
     return plan
 
 
-async def plan_of(database: Database, query: Query[Any], arguments: Mapping[str, Any], *without: str) -> str:
+async def assert_batch_follows_an_index(database: Database, query: Query[Any], arguments: Mapping[str, Any]) -> None:
+    """Two pages in one statement of PostgreSQL: each is read along an index, and only the pages are sorted."""
+    names = query.group_by or ()
+    arrays = {name: [value, value] if name in names else value for name, value in arguments.items()}
+    plan = await plan_of(database, query, {**arguments, **arrays}, "enable_seqscan", "enable_bitmapscan", is_batch=True)
+    assert "index scan" in plan.lower(), plan
+    assert plan.startswith(("Sort", "Incremental Sort")), plan
+    assert plan.count("Sort  ") == 1, plan
+
+
+async def plan_of(
+    database: Database, query: Query[Any], arguments: Mapping[str, Any], *without: str, is_batch: bool = False
+) -> str:
     """The query plan. On PostgreSQL, ``without`` disables plan node types."""
-    compiled = query.compiled[database.dialect]
+    compiled = (query.batched if is_batch else query.compiled)[database.dialect]
     explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
     async with database.transaction() as tx:
         for way in without if database.dialect == "postgresql" else ():

@@ -85,8 +85,8 @@ def find_queries(*sources: QuerySource) -> Iterator[Query[Any]]:
 async def explain_queries(database: Database, queries: Iterable[Query[Any]]) -> list[Plan]:
     """The plan of each query; for a batched query also the plan of its batch."""
     plan = _explain_on_sqlite if database.dialect == "sqlite" else _explain_on_postgresql
-    statements = [form[database.dialect] for one in queries for form in (one.compiled, one.batched) if form]
-    return [await plan(database.primary, compiled) for compiled in statements]
+    forms = [form for one in queries for form in (one.compiled, one.batched)]
+    return [await plan(database.primary, form[database.dialect]) for form in forms if database.dialect in form]
 
 
 async def unindexed_foreign_keys(database: Database) -> list[str]:

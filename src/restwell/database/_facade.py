@@ -3,7 +3,7 @@
 import asyncio
 import random
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Self, TypeVar
 
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from restwell.database._ambient import ambient, current
 from restwell.database._batching import ReadBatcher
-from restwell.database._query import Query
+from restwell.database._query import Compiled, Query
 from restwell.database._transaction import Executor, RowNotFound, Transaction, TransactionHook
 from restwell.errors import ServiceUnavailable
 
@@ -91,23 +91,28 @@ class Database(Executor):
     """
 
     def __init__(self) -> None:
-        self._batcher = ReadBatcher(self.dialect, self._fetch)
+        self._batcher = ReadBatcher(self.dialect, self._fetch, self._fetch_each)
         self.ambient_owner: Database = self
         """The database whose ambient transaction is joined; of the primary of replicas, the one that routes to it."""
 
     async def find(self, query: Query[T], **arguments: Any) -> T | None:
-        if query.batched and self._executor() is self:
+        if query.batch_on and self._executor() is self:
             row: T | None = await self._batcher.find(query, arguments)
             return row
         return await super().find(query, **arguments)
 
     async def one(self, query: Query[T], **arguments: Any) -> T:
-        if query.batched:
+        if query.batch_on:
             row = await self.find(query, **arguments)
             if row is None:
                 raise RowNotFound(query.name)
             return row
         return await super().one(query, **arguments)
+
+    async def all(self, query: Query[T], **arguments: Any) -> list[T]:
+        if query.group_by is not None and self._executor() is self:
+            return await self._batcher.all(query, arguments)
+        return await super().all(query, **arguments)
 
     def pool_stats(self) -> dict[str, PoolStats]:
         """The statistics of each connection pool, by the name of its server."""
@@ -127,6 +132,12 @@ class Database(Executor):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def _fetch_each(
+        self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]
+    ) -> Sequence[Sequence[Sequence[Any]]]:
+        """Read a statement with each of the parameters: of a backend that has no statement for several lists."""
+        raise NotImplementedError  # pragma: no cover  # PostgreSQL has one
 
     @abstractmethod
     async def start(self) -> None:

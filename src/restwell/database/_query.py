@@ -98,10 +98,14 @@ known_queries: "Final[dict[str, Query[Any]]]" = {}
 class Query(Generic[T]):
     """A statement with a name and a row type. Created by ``query``."""
 
-    __slots__ = ("batch_on", "batched", "columns", "compiled", "into", "name")
+    __slots__ = ("batch_on", "batched", "columns", "compiled", "group_by", "into", "name")
 
     def __init__(
-        self, name: str, statement: ClauseElement | Mapping[str, ClauseElement], into: type[T], batch_on: str | None
+        self,
+        name: str,
+        statement: ClauseElement | Mapping[str, ClauseElement],
+        into: type[T],
+        batch_on: str | None,
     ) -> None:
         self.name = name
         known_queries[name] = self
@@ -115,14 +119,23 @@ class Query(Generic[T]):
             dialect: _compile(name, statements[dialect], dialect, factories[dialect]) for dialect in DIALECTS
         }
         self.batch_on = batch_on or ""
+        self.group_by: tuple[str, ...] | None = None
         self.batched: dict[str, Compiled] = {}
         if batch_on is not None:
             batched = _batched(name, statement, batch_on)
-            factory = factories["sqlite"]  # a batched query has the same statement for all dialects
             self.batched = {
-                dialect: _compile(name, batched, dialect, lambda row: (row[0], factory(row[1:])))
-                for dialect in DIALECTS
+                dialect: _compile(name, batched, dialect, _numbered(factories[dialect])) for dialect in DIALECTS
             }
+
+    def _batch_lists(self, group_by: tuple[str, ...], statement: ClauseElement | None) -> None:
+        """Read lists that differ in these arguments with one statement of PostgreSQL, which has an array of each.
+
+        Its first column is the number of the list, from 1. Without arguments there is none.
+        """
+        self.group_by = group_by
+        if statement is not None:
+            factory = _numbered(self.compiled["postgresql"].decode)
+            self.batched["postgresql"] = _compile(self.name, statement, "postgresql", factory)
 
     def __repr__(self) -> str:
         return f"<Query {self.name}>"
@@ -279,6 +292,11 @@ def _checked_count(count: int, error: TypeError) -> Callable[[Sequence[Any]], An
         return row[0]
 
     return factory
+
+
+def _numbered(factory: Callable[[Sequence[Any]], Any]) -> Callable[[Sequence[Any]], Any]:
+    """The factory of a batch: the first column says whose row it is."""
+    return lambda row: (row[0], factory(row[1:]))
 
 
 def _with_conversions(

@@ -227,8 +227,12 @@ class SqliteDatabase(Database):
             await asyncio.to_thread(back_up, self._path, target, _configure)
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
-        if not compiled.reads:
-            return await self._write(_fetch(compiled.sql, parameters))
+        return await (self._read if compiled.reads else self._write)(_fetch(compiled.sql, parameters))
+
+    async def _fetch_each(self, compiled: Compiled, parameters: Sequence[tuple[Any, ...]]) -> Sequence[Any]:
+        return await self._read(lambda reader: [_fetch(compiled.sql, each)(reader) for each in parameters])
+
+    async def _read(self, call: Callable[[apsw.Connection], T]) -> T:
         if not self._readers:
             raise not_started()
         idle = self._idle_readers
@@ -237,7 +241,7 @@ class SqliteDatabase(Database):
         except asyncio.QueueEmpty:
             reader = await _with_timeout(BUSY_TIMEOUT_MS, idle.get())
         try:
-            return await _in_thread(reader, _fetch(compiled.sql, parameters))
+            return await _in_thread(reader, call)
         finally:
             idle.put_nowait(reader)
 

@@ -125,7 +125,7 @@ async def read_queries(metrics: Metrics) -> list[QueryRow]:
 
 
 def _statements(query: Query[Any], dialect: str) -> list[Compiled]:
-    return [form[dialect] for form in (query.compiled, query.batched) if form]
+    return [form[dialect] for form in (query.compiled, query.batched) if dialect in form]
 
 
 async def _plans_of(database: Database, query: Query[Any]) -> list[ShownPlan]:

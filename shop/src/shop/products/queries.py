@@ -110,7 +110,6 @@ categories: Final = query("products.categories", _categories(), into=str)
 @lru_cache(maxsize=512)
 def page(shape: ListShape) -> PageQuery[Any]:
     """Build the list query. Rows are Products; with ``fields``, dicts of these fields and the cursor columns."""
-    key = products.c[shape.sort.column]
     names = FIELDS if shape.fields is None else tuple(dict.fromkeys((*shape.fields, shape.sort.column, "id")))
     statement = select(*(products.c[name] for name in names))
     if shape.category:
@@ -122,9 +121,10 @@ def page(shape: ListShape) -> PageQuery[Any]:
     return page_query(
         "products.page",
         _searched(statement) if shape.q else statement,
-        [key, products.c.id],
+        [products.c[shape.sort.column], products.c.id],
         Product if shape.fields is None else dict,
         descending=shape.sort.descending,
+        batch_on=None if shape.q or shape.min_price or shape.max_price else ["category"] * shape.category,
     )
 
 
