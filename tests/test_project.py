@@ -4,12 +4,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from restwell import _project as project_module
 from restwell._application import App
 from restwell._project import APP_VARIABLE, Project, create_app, find_project
 from restwell.errors import ConfigurationError
+from restwell.observability import _logs as logs_module
 from restwell.settings import Settings
 from tiny.app import project
 
@@ -157,6 +159,7 @@ def test_the_application_of_a_process_is_created_after_its_logs_are_configured(m
 
     events: list[str] = []
     monkeypatch.setenv("DATABASE_URL", "sqlite:///a.db")
+    monkeypatch.setattr(logs_module, "log", structlog.get_logger())  # another test may have configured the old one
     monkeypatch.setattr(project_module, "configure_logs", lambda _: events.append("configured"))
     monkeypatch.setattr(project_module, "find_project", lambda: Project("failing", Settings, fail))
     with capture_logs() as logs, pytest.raises(SystemExit) as exit_status:

@@ -52,8 +52,9 @@ class ComponentSchemas:
     """The component schemas of the document. ``names``: other names for the types with these names."""
 
     def __init__(self, kinds: list[Any], names: Mapping[str, str] = MappingProxyType({})) -> None:
-        refs, components = _schemas_of(tuple(dict.fromkeys(kinds)), tuple(names.items()))
-        self._refs, self.components = {**refs}, {**components}
+        unique = tuple(dict.fromkeys(kinds))
+        refs, self.components = msgspec.json.decode(_schemas_of(unique, tuple(names.items())))
+        self._refs = dict(zip(unique, refs, strict=True))
 
     def ref(self, kind: Any) -> Schema:
         ref: Schema = self._refs[kind]
@@ -112,8 +113,11 @@ class ComponentSchemas:
 
 
 @lru_cache(maxsize=64)
-def _schemas_of(kinds: tuple[Any, ...], names: tuple[tuple[str, str], ...]) -> tuple[Schema, Schema]:
-    """The schemas by their types, and the components. Kept, since tests build an application again and again."""
+def _schemas_of(kinds: tuple[Any, ...], names: tuple[tuple[str, str], ...]) -> bytes:
+    """The schema of each type, and the components, as JSON.
+
+    Kept, since tests build an application again and again, and may change its document.
+    """
     renamed = dict(names)
     adapters = [kind for kind in kinds if isinstance(kind, TypeAdapter)]
     others = [kind for kind in kinds if not isinstance(kind, TypeAdapter)]
@@ -130,7 +134,8 @@ def _schemas_of(kinds: tuple[Any, ...], names: tuple[tuple[str, str], ...]) -> t
     add_patterns([refs, components])
     _amend([refs, components])
     by_kind = dict(zip(others, refs, strict=True)) | {each: model_refs[each] for each in adapters}
-    return by_kind, dict(sorted(_merged(components, model_components).items()))
+    merged = dict(sorted(_merged(components, model_components).items()))
+    return msgspec.json.encode(([by_kind[kind] for kind in kinds], merged))
 
 
 def _amend(schema: Any) -> None:
