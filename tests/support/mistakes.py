@@ -83,6 +83,11 @@ SMALL: Final = "class Small(Struct):\n    id: int\n\n\n"
 READ: Final = "read (GET /books)"
 
 AT_START: Final = [
+    Mistake(
+        "a job without parentheses",
+        "@job\nasync def send(context: JobContext) -> None: ...\n\n\nparts = []",
+        ("bookshop.py, line", "send", "write @job()"),
+    ),
     # routes and their types
     Mistake(
         "no type of the result", "@get('/books')\nasync def read(): ...\n\n\nparts = [read]", (READ, "annotate it")
@@ -275,6 +280,10 @@ AT_A_REQUEST: Final = [
         route("return database.all(find, id=7)", takes=DATABASE, returns="list[Note]"),
         (READ, "write await"),
     ),
+    Mistake(
+        "no return", route("await database.all(find, id=7)", takes=DATABASE, returns="Note"), (READ, "None", "NotFound")
+    ),
+    Mistake("no list", route("return None", returns="list[Note]"), (READ, "None and declares list", "return one")),
     Mistake("no JSON", route("return notes", returns="Any"), (READ, "Table", "use a Struct")),
     Mistake(
         "a write outside of its transaction",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, Concatenate, Final, Generic, NamedTuple, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Final, Generic, NamedTuple, Never, ParamSpec, TypeVar, overload
 
 import msgspec
 from msgspec import Struct
@@ -186,7 +186,7 @@ class _Decorator:
 
 
 def job(
-    *,
+    *misused: Never,
     name: str | None = None,
     queue: str = DEFAULT_QUEUE,
     priority: int = 0,
@@ -209,6 +209,10 @@ def job(
     Operators do not see the values of ``secret_arguments``, nor of fields whose name looks like a secret, such as
     ``password``. Raises ConfigurationError for an invalid declaration.
     """
+    wrong: tuple[object, ...] = misused
+    if wrong:
+        given = getattr(wrong[0], "__qualname__", wrong[0])
+        raise TypeError(f"{given} has a decorator without parentheses: write @job()")
     options = {
         "name": name,
         "queue": _queue(queue),

@@ -168,7 +168,7 @@ def encode(endpoint: Endpoint, scope: Scope, result: Any) -> RawResponse:
     if status in _WITHOUT_BODY:
         return status, headers, b""
     if content is None:
-        body = b""
+        body = _nothing(endpoint)
     else:
         if isinstance(content, bytes):
             body = content
@@ -188,6 +188,17 @@ def _json(endpoint: Endpoint, content: Any) -> bytes:
         return encode_json(content)
     except NotImplementedError as error:
         raise TypeError(f"{endpoint.name} ({endpoint.method} {endpoint.path}): {error}") from error
+
+
+def _nothing(endpoint: Endpoint) -> bytes:
+    """The body of None. Raises TypeError if the handler does not declare it."""
+    if endpoint.may_be_none:
+        return b""
+    declared = " or ".join(getattr(each, "__name__", str(each)) for each in endpoint.returns)
+    raise TypeError(
+        f"{endpoint.name} ({endpoint.method} {endpoint.path}): it returned None and declares {declared}:"
+        " return one, raise NotFound, or declare None too"
+    )
 
 
 def _page(endpoint: Endpoint, scope: Scope, page: Page[Any], headers: Headers) -> Any:

@@ -37,7 +37,7 @@ class Endpoint(Route, frozen=True, kw_only=True):
 
     ``handler`` takes the values of ``parameters``; its services are bound. ``returns``: the types of its result, of
     which several are alternatives; empty if it returns none. ``declared_rate``: UNSET for the default rates.
-    ``page``: the type of its pages, if it is not Page.
+    ``page``: the type of its pages, if it is not Page. ``may_be_none``: whether its handler declares None.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Endpoint(Route, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     include_in_schema: bool
     returns: tuple[Any, ...]
+    may_be_none: bool
     is_page: bool
     page: type[Struct] | None
     auth: AuthScheme | None
@@ -198,6 +199,7 @@ def _compile(
         tags=tuple(declaration.tags or controller.tags),
         include_in_schema=declaration.include_in_schema,
         returns=returns,
+        may_be_none=_may_be_none(annotation),
         is_page=any(get_origin(each) in {Page, version.page or Page} for each in returns),
         page=version.page,
         auth=defaults.auth,
@@ -301,11 +303,20 @@ def _returned(annotation: Any) -> tuple[Any, ...]:
     """The body types of the successful response: ``Response[Product | None]`` has a Product."""
     kinds: list[Any] = []
     for arm in _arms(annotation):
-        if get_origin(arm) in {Response, Stream}:
+        if _is_wrapped(arm):
             kinds += _arms(get_args(arm)[0])
         else:
             kinds.append(arm)
     return tuple(dict.fromkeys(each for each in kinds if each is not type(None)))
+
+
+def _may_be_none(annotation: Any) -> bool:
+    arms = [each for arm in _arms(annotation) for each in (_arms(get_args(arm)[0]) if _is_wrapped(arm) else (arm,))]
+    return not {type(None), Any, object}.isdisjoint(arms)
+
+
+def _is_wrapped(arm: Any) -> bool:
+    return get_origin(arm) in {Response, Stream}
 
 
 def _arms(annotation: Any) -> Sequence[Any]:
