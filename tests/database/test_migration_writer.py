@@ -188,26 +188,43 @@ def made(columns: dict[str, Any], types: dict[str, Any]) -> MetaData:
     return models(*items)
 
 
+async def follow(folder: Path, url: str, steps: list[dict[str, Any]]) -> None:
+    types: dict[str, Any] = {}
+    for step in steps:
+        wanted = made(step, types)
+        await bring_to(folder, url, wanted)
+        assert (await differences_of(folder, url, wanted)).sentences == []
+
+
+STEPS = st.lists(COLUMNS, min_size=2, max_size=4)
+
+
 @pytest.mark.slow
-@given(steps=st.lists(COLUMNS, min_size=2, max_size=4))
+@given(steps=STEPS)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_sequence_of_models_is_reached_by_its_migrations(steps: list[dict[str, Any]]) -> None:
     """Fails if a written migration leaves a difference, or cannot run after the ones before it."""
+    with TemporaryDirectory() as folder:
+        asyncio.run(follow(Path(folder), f"sqlite:///{folder}/notes.db", steps))
 
-    async def follow(folder: Path) -> None:
-        types: dict[str, Any] = {}
-        for step in steps:
-            wanted = made(step, types)
-            await bring_to(folder, f"sqlite:///{folder}/notes.db", wanted)
-            assert (await differences_of(folder, "sqlite:", wanted)).sentences == []
+
+@pytest.mark.slow
+@given(steps=STEPS)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_sequence_of_models_is_reached_on_postgresql(postgres_server: str, steps: list[dict[str, Any]]) -> None:
+    async def follow_and_empty(folder: Path) -> None:
+        async with empty_schema(postgres_server):
+            await follow(folder, postgres_server, steps)
 
     with TemporaryDirectory() as folder:
-        asyncio.run(follow(Path(folder)))
+        asyncio.run(follow_and_empty(Path(folder)))
 
 
 @asynccontextmanager
 async def empty_schema(url: str) -> AsyncIterator[None]:
-    yield
-    async with open_database(url) as database, database.transaction() as tx:
-        await tx.run_script("DROP SCHEMA public CASCADE")
-        await tx.run_script("CREATE SCHEMA public")
+    try:
+        yield
+    finally:
+        async with open_database(url) as database, database.transaction() as tx:
+            await tx.run_script("DROP SCHEMA public CASCADE")
+            await tx.run_script("CREATE SCHEMA public")
