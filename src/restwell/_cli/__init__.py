@@ -28,6 +28,7 @@ from restwell._cli.new import new
 from restwell._cli.settings import settings as settings_command
 from restwell._cli.worker import worker
 from restwell._extras import needs_extra
+from restwell._overview import AppOption, new_cli
 from restwell._project import APP_VARIABLE, Project, named_application
 from restwell._startup import StartupReport
 from restwell._supervisor import supervise, worker_options
@@ -57,12 +58,7 @@ T = TypeVar("T")
 EXIT_FINDINGS: Final = 1
 EXIT_CONFIGURATION: Final = 2
 
-cli: Final = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Run and operate a restwell API.",
-)
+cli: Final = new_cli()
 cli.add_typer(api.commands, name="api")
 cli.add_typer(cache.commands, name="cache")
 cli.add_typer(client.commands, name="client")
@@ -103,7 +99,7 @@ def _print_faults(faults: Sequence[str]) -> None:
 
 
 @cli.callback()
-def root(app: Annotated[str | None, typer.Option(help="The application, as module:name.")] = None) -> None:
+def root(app: AppOption = None) -> None:
     if app is not None:
         os.environ[APP_VARIABLE] = app  # worker processes find the application with it
 
