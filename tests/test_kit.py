@@ -1,6 +1,7 @@
 """The kit starts and closes as a whole."""
 
 import threading
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -26,6 +27,19 @@ async def test_a_resource_of_the_application_is_closed_before_the_kit(tiny_setti
     async with running(kit.app([])):
         assert written == []
     assert written == [1]
+
+
+def test_a_kit_without_settings_reads_those_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails if it reads the secrets of another folder than the command does: an application may be one file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "JWT_SECRET").write_text(secret := "a secret for tests, which is long enough to be one")
+    (tmp_path / ".env").write_text("PORT=1234\n")
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/app.db")
+    monkeypatch.setenv("RUNTIME_DIR", str(tmp_path / "runtime"))
+    settings = Restwell().settings
+    assert settings.jwt.secret is not None
+    assert (settings.jwt.secret.get_secret_value(), settings.port) == (secret, 1234)
 
 
 async def test_the_kit_is_closed_when_a_resource_fails_to_close(tiny_settings: Settings) -> None:

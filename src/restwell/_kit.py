@@ -10,6 +10,7 @@ from typing import Final
 
 from restwell._optional_parts import OptionalParts
 from restwell._services import type_name
+from restwell._settings_files import ENV_FILE, secrets_dir
 from restwell.auth import RefreshTokens
 from restwell.auth._key_derivation import KeyDeriver, development_secret
 from restwell.cache import Cache
@@ -49,7 +50,7 @@ class Kit(OptionalParts):
     def __init__(self, settings: Settings | None = None, *, name: str = "app") -> None:
         self.reads_environment = settings is None
         if settings is None:
-            settings = Settings.load(os.environ, env_file=Path(".env"), secrets_dir=Path("/run/secrets"))
+            settings = Settings.load(os.environ, env_file=ENV_FILE, secrets_dir=secrets_dir())
         jwt = settings.jwt
         secret = jwt.secret.get_secret_value() if jwt.secret else development_secret(DEVELOPMENT_SECRET)
         secrets = [secret, *(previous.get_secret_value() for previous in jwt.previous_secrets)]

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from restwell._application import App
-from restwell._settings_files import Source, read_sources
+from restwell._settings_files import ENV_FILE, Source, read_sources, secrets_dir
 from restwell.database import Database
 from restwell.errors import ConfigurationError
 from restwell.observability._logs import configure_logs, log_fatal_errors
 from restwell.settings import Settings
 
 APP_VARIABLE: Final = "RESTWELL_APP"
-ENV_FILE: Final = Path(".env")
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,6 @@ def setting_sources(project: Project) -> list[Source]:
     """The values of the settings as text, by their source; a source overrides those before it."""
     names = {"_".join(path).upper() for path in project.settings.paths()}
     return read_sources(os.environ, ENV_FILE, secrets_dir(), names)[0]
-
-
-def secrets_dir() -> Path:
-    return Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
 
 
 def find_project(reference: str | None = None) -> Project:

@@ -1,9 +1,10 @@
 """Reads the files that settings may be in: ``.env``, and files that are named after a setting."""
 
+import os
 from collections.abc import Collection, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
@@ -14,6 +15,13 @@ class Source(NamedTuple):
 
     place: str
     values: Mapping[str, str]
+
+
+ENV_FILE: Final = Path(".env")
+
+
+def secrets_dir() -> Path:
+    return Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
 
 
 def read_sources(
