@@ -14,7 +14,7 @@ from restwell.auth._login_failures import LOGIN_FAILURES
 from restwell.cache._metrics import COUNTERS as CACHE
 from restwell.database._metrics import POOL_COUNTERS, POOL_GAUGES, QUERY_DURATION
 from restwell.edge._concurrency_limiter import SHED
-from restwell.edge._request_metrics import ACTIVE, DURATION
+from restwell.edge._request_metrics import ACTIVE, CALL_DURATION, DURATION
 from restwell.jobs._metrics import BACKLOG, OLDEST_READY
 from restwell.observability._log_output import LINES_DROPPED
 from restwell.observability._watchdog import BLOCKED_SECONDS
@@ -36,6 +36,12 @@ def requests(**by_status: int) -> dict[str, str]:
     """So many requests per minute with these status classes."""
     series = f'{DURATION.name}_count{{job="shop",http_route="/v1/orders",http_response_status_class="%s"}}'
     return {series % status[1:]: f"0+{count}x{MINUTES}" for status, count in by_status.items()}
+
+
+def calls(**by_code: int) -> dict[str, str]:
+    """So many calls of gRPC per minute with these codes."""
+    series = f'{CALL_DURATION.name}_count{{job="shop",rpc_method="a/b",rpc_response_status_code="%s"}}'
+    return {series % code: f"0+{count}x{MINUTES}" for code, count in by_code.items()}
 
 
 def buckets(name: str, labels: str, fast: int, slow: int) -> dict[str, str]:
@@ -64,6 +70,7 @@ READY, DEAD = (f'{BACKLOG.name}{{job="shop",queue="mail",state="{state}"}}' for 
 CASES = {
     "RestwellNoMetrics": Case({}, {f'{ACTIVE.name}{{job="shop"}}': f"0+0x{MINUTES}"}),
     "RestwellErrors": Case(requests(_2xx=90, _5xx=10), requests(_2xx=99, _5xx=1, _4xx=50)),
+    "RestwellGrpcErrors": Case(calls(OK=90, UNAVAILABLE=10), calls(OK=99, INTERNAL=1, NOT_FOUND=50)),
     "RestwellSlowRequests": Case(buckets(DURATION.name, ROUTE, 90, 10), buckets(DURATION.name, ROUTE, 98, 2)),
     "RestwellDatabaseUnavailable": one(POOL_GAUGES["breaker_open"].name, f"1+0x{MINUTES}", f"0+0x{MINUTES}", SERVER),
     "RestwellConnectionsExhausted": one(POOL_COUNTERS["wait_timeouts"].name, GROWING, FLAT, SERVER),

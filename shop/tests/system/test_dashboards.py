@@ -5,15 +5,19 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import grpc
 import pytest
 
 from api_client import Json
 from order_load import http_client
 from prometheus import Prometheus, prometheus
-from servers import RESTWELL, ROOT, restwell, serve, working
+from servers import RESTWELL, ROOT, free_port, restwell, serve, working
+from shop.v1.catalog_pb2 import GetProductRequest
+from shop.v1.catalog_pb2_grpc import CatalogServiceStub
 from shop_client import ShopClient
 
 SECONDS = 12
@@ -21,9 +25,10 @@ DEPLOY = ROOT / "deploy"
 pytestmark = pytest.mark.integration
 
 
-async def load(url: str, name: str, tokens: Json, product: Json) -> None:
-    """Orders and replays, reads, wrong passwords, and one client that exceeds a rate limit."""
-    async with http_client(url) as client:
+async def load(url: str, grpc_address: str, name: str, tokens: Json, product: Json) -> None:
+    """Orders and replays, reads, calls, wrong passwords, and one client that exceeds a rate limit."""
+    async with http_client(url) as client, grpc.aio.insecure_channel(grpc_address) as channel:
+        catalog: Any = CatalogServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
         buyer = ShopClient(client)
         buyer.tokens = tokens
         stop, number = time.monotonic() + SECONDS / 2, 0
@@ -32,6 +37,8 @@ async def load(url: str, name: str, tokens: Json, product: Json) -> None:
             for _ in range(2):
                 await buyer.order(f"{name} {number}", (product["id"], 1))
             await buyer.get(f"/v1/orders?limit={number % 5 + 1}")
+            with suppress(grpc.aio.AioRpcError):  # the limit of reads is exceeded here too
+                await catalog.GetProduct(GetProductRequest(product_id=product["id"]))
             await client.post("/v1/sessions", json={"email": f"{name}{number}@shop.example", "password": "wrong one"})
             await asyncio.gather(*(client.get(f"/v1/products?limit={each % 5 + 1}") for each in range(20)))
             await asyncio.sleep(0.1)
@@ -76,7 +83,9 @@ async def test_every_query_of_the_dashboards_and_alerts_returns_a_series(empty_u
         "METRICS_DIR": str(tmp_path / "metrics"),
         "RATE_LIMIT_SCALE": "1",
         "RATE_LIMIT_READS": "200/60",
+        "GRPC_PORT": str(port := free_port()),
     }
+    address = f"127.0.0.1:{port}"
     (tmp_path / "metrics").mkdir()
     for command in ("migrate", "seed"):
         restwell(command, cwd=ROOT, **settings).check_returncode()
@@ -87,9 +96,13 @@ async def test_every_query_of_the_dashboards_and_alerts_returns_a_series(empty_u
         async with http_client(served.url) as client:
             buyer = await ShopClient(client).sign_in("customer1@shop.example")
             product = await buyer.first_product()
-        await asyncio.gather(*(load(served.url, f"first{number}", buyer.tokens, product) for number in range(2)))
+        await asyncio.gather(
+            *(load(served.url, address, f"first{number}", buyer.tokens, product) for number in range(2))
+        )
         with working(tmp_path, cwd=ROOT, **settings):
-            await asyncio.gather(*(load(served.url, f"second{number}", buyer.tokens, product) for number in range(2)))
+            await asyncio.gather(
+                *(load(served.url, address, f"second{number}", buyer.tokens, product) for number in range(2))
+            )
             await asyncio.sleep(3)
             check(server)
 

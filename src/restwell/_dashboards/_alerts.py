@@ -9,7 +9,7 @@ from restwell._dashboards._promql import Source
 from restwell.auth._login_failures import LOGIN_FAILURES
 from restwell.database._metrics import POOL_COUNTERS, POOL_GAUGES, QUERY_DURATION
 from restwell.edge._concurrency_limiter import SHED
-from restwell.edge._request_metrics import ACTIVE, DURATION
+from restwell.edge._request_metrics import ACTIVE, CALL_DURATION, DURATION
 from restwell.jobs import JobState
 from restwell.jobs._metrics import BACKLOG, OLDEST_READY
 from restwell.observability._log_output import LINES_DROPPED
@@ -37,6 +37,7 @@ class Alert(NamedTuple):
         return self.condition.format(self.measured)
 
 
+FAILED_CALLS: Final = "DEADLINE_EXCEEDED|INTERNAL|UNAVAILABLE"
 _DEAD: Final = f'state="{JobState.DEAD.value}"'
 
 ALERTS: Final = [
@@ -55,6 +56,14 @@ ALERTS: Final = [
         5,
         "page",
         "{{ $value | humanizePercentage }} of the requests to {{ $labels.job }} fail",
+    ),
+    Alert(
+        "RestwellGrpcErrors",
+        _over.ratio(CALL_DURATION, JOB, part="_count", where=f'rpc_response_status_code=~"{FAILED_CALLS}"'),
+        "{} > 0.05",
+        5,
+        "page",
+        "{{ $value | humanizePercentage }} of the calls of gRPC to {{ $labels.job }} fail",
     ),
     Alert(
         "RestwellSlowRequests",

@@ -10,7 +10,7 @@ from restwell.cache._metrics import INVALIDATIONS, UP
 from restwell.database._metrics import POOL_COUNTERS as POOL
 from restwell.database._metrics import POOL_GAUGES, QUERY_DURATION
 from restwell.edge._concurrency_limiter import LIMIT, QUEUED, RUNNING, SHED
-from restwell.edge._request_metrics import ACTIVE, BODY_SIZE, DURATION
+from restwell.edge._request_metrics import ACTIVE, BODY_SIZE, CALL_DURATION, DURATION
 from restwell.jobs._metrics import ATTEMPT_DURATION, BACKLOG, OLDEST_READY
 from restwell.observability._gc_metrics import PAUSE
 from restwell.observability._watchdog import BLOCKED_SECONDS, DELAY
@@ -106,6 +106,20 @@ BOARDS: Final = [
                         _ratio(DURATION, *ROUTE, part="_count", where='http_response_status_class="5xx"'), _ROUTE_LEGEND
                     )
                 ],
+            ),
+            Panel(
+                "Calls of gRPC by status",
+                "reqps",
+                [
+                    Query(
+                        _rate(CALL_DURATION, "rpc_response_status_code", part="_count"), "{{rpc_response_status_code}}"
+                    )
+                ],
+            ),
+            Panel(
+                "95th percentile of the duration of gRPC by method",
+                "s",
+                [Query(f"topk(10, {_quantile(0.95, CALL_DURATION, 'rpc_method')})", "{{rpc_method}}")],
             ),
             Panel("Response bodies", "Bps", [Query(_rate(BODY_SIZE, part="_sum"), "sent")]),
             Panel(

@@ -27,14 +27,14 @@ from restwell.edge._drain import Drain
 from restwell.edge._pipeline import Edge
 from restwell.edge._rate_limit import RateLimit
 from restwell.edge._request_id import RequestId
-from restwell.edge._request_metrics import DURATION, OTHER_METHOD, RequestMetrics
+from restwell.edge._request_metrics import CALL_DURATION, OTHER_METHOD, RequestMetrics
 from restwell.edge._routing import Routing
 from restwell.edge._tracing import CurrentTrace, Tracing
 from restwell.errors import AppError, MethodNotAllowed, ServiceUnavailable
 from restwell.grpc._calls import CALL_KEY, Call, Context
 from restwell.grpc._methods import Method, Replayed, compile_method, declared_methods
 from restwell.grpc._status import code_of
-from restwell.observability._metric_families import Histogram, TraceExample, define_histogram
+from restwell.observability._metric_families import Histogram, TraceExample
 from restwell.settings import Settings
 from restwell.web import Request
 from restwell.web._declarations import Handler
@@ -47,13 +47,6 @@ from restwell.web._transports import ListeningTransport, Operation
 
 log = structlog.get_logger("restwell.grpc")
 
-CALLS: Final = define_histogram(
-    "rpc_server_call_duration_seconds",
-    "Duration of calls of gRPC, to the end of the response.",
-    "rpc_method",
-    "rpc_response_status_code",
-    bounds=DURATION.bounds,
-)
 CONNECTION_AGE_SECONDS: Final = 600
 """Then a client connects again, perhaps to another worker: a connection stays in the worker that accepted it."""
 MAX_METADATA_BYTES: Final = 32_768
@@ -99,7 +92,7 @@ class GrpcServer(ListeningTransport, Collector):
         return self.methods[operation.name].endpoint
 
     def collect(self) -> Iterator[Metric]:
-        yield CALLS.histogram(self._series.items())
+        yield CALL_DURATION.histogram(self._series.items())
 
     async def start(self, edge: Edge) -> None:
         self.edge = self._edge = Edge(self._run, list(self._hooks_of(edge)))
@@ -252,12 +245,12 @@ class _CallMetrics(Hook):
         key = (context.route.path[1:] if context.route is not None else OTHER_METHOD, code.name)
         series = self._series.get(key)
         if series is None:
-            series = self._series[key] = Histogram(CALLS.bounds)
+            series = self._series[key] = Histogram(CALL_DURATION.bounds)
         seconds = context.ended_at - context.started_at
         series.observe(seconds)
         trace = context.trace
         if trace is not None and trace.sampled:
-            series.examples[bisect_left(CALLS.bounds, seconds)] = TraceExample(trace.trace_id, seconds, time())
+            series.examples[bisect_left(CALL_DURATION.bounds, seconds)] = TraceExample(trace.trace_id, seconds, time())
 
 
 class _Handlers(grpc.GenericRpcHandler):
