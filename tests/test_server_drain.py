@@ -67,3 +67,30 @@ async def test_a_second_signal_ends_the_drain(slow: dict[str, str], tmp_path: Pa
         assert (await answers(served, "/health/live", 1)) == {(200, "close")}
         served.process.send_signal(signal.SIGTERM)
         assert await wait_for_exit(served.process, 10) == 0
+
+
+async def test_an_event_stream_ends_when_its_client_leaves_and_when_the_server_drains(
+    slow: dict[str, str], tmp_path: Path
+) -> None:
+    """Seen to fail: its generator waited for ever, and the server was killed 30 s after the signal."""
+    slow["WORKERS"] = "1"
+    async with (
+        serving(tmp_path, RESTWELL, "serve", cwd=tmp_path, **slow) as served,
+        httpx.AsyncClient(base_url=served.url, timeout=30) as client,
+    ):
+
+        async def count(expected: int) -> None:
+            while (await client.get("/v1/slow/open")).json() != expected:
+                await asyncio.sleep(0.05)
+
+        async with client.stream("GET", "/v1/slow/events") as events:
+            chunks = events.aiter_raw()
+            assert await anext(chunks) == b"data: first\n\n"
+            await asyncio.wait_for(count(1), 20)
+        await asyncio.wait_for(count(0), 20)
+        async with client.stream("GET", "/v1/slow/events") as events:
+            chunks = events.aiter_raw()
+            await anext(chunks)
+            served.process.send_signal(signal.SIGTERM)
+            assert [chunk async for chunk in chunks] == [], "the response is complete"
+        assert await wait_for_exit(served.process, 20) == 0

@@ -146,7 +146,7 @@ class Restwell(Kit):
         endpoints += compile_endpoints(docs_routes(documents, versions), services.find, defaults)
         endpoints = with_rates(endpoints, self.rate_limiter)
         router = Router(endpoints)
-        dispatcher = Dispatcher(router, self.database, self._rate_limit, errors, host)
+        dispatcher = Dispatcher(router, self.database, self._rate_limit, self.drain, errors, host)
         self.metrics.registry.register(dispatcher)
         return self._build(
             dispatcher,

@@ -83,6 +83,8 @@ def create_worker_app(channel: WorkerChannel) -> App:
 def drain_on_sigterm(drain: Drain, seconds: float) -> None:
     """On SIGTERM close the connections of this process, request by request, and stop after ``seconds``.
 
+    Event streams end at once: their clients connect again, to another server.
+
     Granian has set its handlers before the application starts. Its one of SIGINT stops the process: it accepts no
     connection any more, closes idle ones and finishes the requests in progress.
     """

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from restwell._doctor._finding import Finding, Subject
-from restwell._project import APP_VARIABLE, ENV_FILE
+from restwell._project import APP_VARIABLE
+from restwell._settings_files import ENV_FILE
 from restwell._settings_values import SECRET_MIN_BYTES, is_weak_secret
 
 SIMILARITY: Final = 0.88

@@ -1,8 +1,9 @@
 """Runs a route: guards, rate limit, parameters, handler, response."""
 
+import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any, Final
@@ -16,6 +17,8 @@ from restwell._host import Host
 from restwell.database import Database
 from restwell.edge._context import SCOPE_KEY, Headers, Receive, RequestContext, Scope, Send
 from restwell.edge._context import Response as RawResponse
+from restwell.edge._deadline import RequestBody
+from restwell.edge._drain import Drain
 from restwell.edge._problem import error_response
 from restwell.edge._rate_limit import RateLimit
 from restwell.edge._router import Router
@@ -33,6 +36,7 @@ from restwell.web._responses import Response, Stream, header_field
 
 log = structlog.get_logger("restwell.problems")
 
+EVENT_STREAM: Final = "text/event-stream"
 _WITHOUT_BODY: Final = frozenset({204, 304})
 _OWN_FIELDS: Final = frozenset({b"content-length", b"content-type"})
 _JSON_FIELD: Final = (b"content-type", JSON.encode())
@@ -61,6 +65,7 @@ class Dispatcher(Collector):
         router: Router[Any],
         database: Database,
         rate_limit: RateLimit | None,
+        drain: Drain,
         errors: ErrorFormat,
         host: Host | None = None,
     ) -> None:
@@ -70,6 +75,9 @@ class Dispatcher(Collector):
         self._router = router
         self._database = database
         self._rate_limit = rate_limit
+        self._drain = drain
+        self._event_streams: set[asyncio.Task[None]] = set()
+        drain.on_begin.append(self._end_event_streams)
         self._errors = errors
         self._replays: Counter[tuple[str, str]] = Counter()
         for path in hosted.paths if hosted is not None else ():
@@ -101,7 +109,7 @@ class Dispatcher(Collector):
                 endpoint, Request(scope, receive, context, max_body_bytes=endpoint.max_body_bytes, auth=endpoint.auth)
             )
             if isinstance(result, Stream):
-                await _send_stream(result, endpoint.status_code, send, without_body=context.method == "HEAD")
+                await self._send_stream(result, endpoint.status_code, context, send)
                 return
             response = encode(endpoint, scope, result)
         except Exception as error:  # every exception becomes an error response
@@ -124,6 +132,40 @@ class Dispatcher(Collector):
                 self._replays[endpoint.method, endpoint.path] += 1
             return response
         return await endpoint.handler(**values)
+
+    async def _send_stream(self, stream: Stream[Any], status: int, context: RequestContext, send: Send) -> None:
+        """Send the chunks, until the client disconnects. An event stream ends when the process drains."""
+        headers = [header_field(name, value) for name, value in stream.headers.items()]
+        headers.append(header_field("content-type", stream.media_type))
+        if context.method == "HEAD":
+            await _send((status, headers, b""), send)
+            return
+        chunks = stream.open()
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        sending = asyncio.create_task(_send_chunks(chunks, send))
+        body = context.receive
+        is_read = not isinstance(body, RequestBody) or body.is_complete  # else the generator may read it
+        leaving = asyncio.create_task(_wait_for_disconnect(body) if is_read else asyncio.Event().wait())
+        if stream.media_type.startswith(EVENT_STREAM):
+            self._event_streams.add(sending)
+            sending.add_done_callback(self._event_streams.discard)
+            if self._drain.is_draining:
+                sending.cancel()
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            has_left = leaving.done()
+            leaving.cancel()
+            sending.cancel()
+            await asyncio.wait({sending})
+        if not sending.cancelled():
+            sending.result()
+        if not has_left:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _end_event_streams(self) -> None:
+        for sending in self._event_streams:
+            sending.cancel()
 
     def _unknown(self, path: str) -> AppError:
         methods = self._router.allowed(path)
@@ -230,19 +272,16 @@ async def _send(response: RawResponse, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _send_stream(stream: Stream[Any], status: int, send: Send, *, without_body: bool) -> None:
-    """Send the chunks. A generator is closed at once, also if the client disconnects in between."""
-    headers = [header_field(name, value) for name, value in stream.headers.items()]
-    headers.append(header_field("content-type", stream.media_type))
-    if without_body:
-        await _send((status, headers, b""), send)
-        return
-    chunks = stream.open()
+async def _send_chunks(chunks: AsyncIterator[bytes], send: Send) -> None:
+    """A generator is closed at once, also if the task is cancelled in between."""
     try:
-        await send({"type": "http.response.start", "status": status, "headers": headers})
         async for chunk in chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     finally:
         if isinstance(chunks, AsyncGenerator):
             await chunks.aclose()
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

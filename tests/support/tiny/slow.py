@@ -3,13 +3,14 @@
 import asyncio
 import os
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from restwell import App
 from restwell import _heartbeats as heartbeats
 from restwell import _server as server
 from restwell.settings import Settings
-from restwell.web import Controller, get
+from restwell.web import Controller, Stream, get
 from tiny.app import app_of
 from tiny.app import project as tiny
 
@@ -30,6 +31,16 @@ class SlowController(Controller):
         await asyncio.sleep(seconds)
         return "done"
 
+    @get("/events")
+    async def send_events(self) -> Stream[str]:
+        """Send one event, and wait for a second one for ever."""
+        return Stream(open=_events, media_type="text/event-stream")
+
+    @get("/open")
+    async def count_open(self) -> int:
+        """The number of event streams of this process."""
+        return len(open_streams)
+
     @get("/block/{seconds}")
     async def block(self, seconds: int) -> str:
         """Block the event loop."""
@@ -44,6 +55,18 @@ class SlowController(Controller):
             sum(range(3_000_000))
             await asyncio.sleep(0)
         return "done"
+
+
+open_streams: list[object] = []
+
+
+async def _events() -> AsyncIterator[bytes]:
+    open_streams.append(None)
+    try:
+        yield b"data: first\n\n"
+        await asyncio.Event().wait()
+    finally:
+        open_streams.pop()
 
 
 def create_app(settings: Settings) -> App:
