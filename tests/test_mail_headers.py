@@ -119,6 +119,7 @@ async def test_hostile_text_adds_no_header_and_arrives_unchanged(tmp_path: Path,
     check((tmp_path / "k.eml").read_bytes(), mail)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANYTHING, ANYTHING, ANYTHING)
 async def test_every_text_is_sent_and_written_unchanged(

@@ -116,6 +116,7 @@ TABLE: Final = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.scoreboard("T2", "64 kB of worst-case input to every parser", MARK, backend="none")
 def test_every_parser_takes_linear_time(score: Score) -> None:
     slowest = slowest_of(TABLE)

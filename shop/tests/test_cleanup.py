@@ -25,6 +25,7 @@ def app(settings: ShopSettings, tmp_path: Path) -> App:
     return create_app(settings.model_copy(update={"files": FilesSettings(dir=tmp_path / "files")}))
 
 
+@pytest.mark.slow
 async def test_the_cleanup_keeps_recent_rows(customer: ShopClient, admin: ShopClient, app: App) -> None:
     product = await customer.first_product()
     await customer.order("new", (product["id"], 1))

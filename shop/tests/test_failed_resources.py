@@ -106,6 +106,7 @@ async def test_a_resource_whose_job_will_never_succeed_is_failed(
     assert (listed["state"], listed["failure_code"]) == ("failed", "processing_failed")
 
 
+@pytest.mark.slow
 async def test_a_failed_resource_is_pending_while_its_job_is_retried_and_then_ready(
     admin: ShopClient, app: App
 ) -> None:

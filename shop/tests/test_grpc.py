@@ -110,6 +110,7 @@ async def test_an_order_without_stock_says_which_product(customer: ShopClient, c
     assert found.fields == ["items[0].product_id", "items[0].quantity"]
 
 
+@pytest.mark.slow
 async def test_watched_products_are_sent_when_they_change(
     admin: ShopClient, customer: ShopClient, channel: grpc.aio.Channel
 ) -> None:

@@ -62,6 +62,7 @@ async def send(api: ShopClient, product: Json, content: bytes, name: str = "file
     )
 
 
+@pytest.mark.slow
 async def test_an_image_is_accepted_at_once_and_processed_by_a_job(
     admin: ShopClient, anyone: ShopClient, app: App, product: Json, tmp_path: Path
 ) -> None:
@@ -99,6 +100,7 @@ async def test_an_image_is_accepted_at_once_and_processed_by_a_job(
     assert_problem(await anyone.get(f"{where}/gigantic"), 404, "not_found")
 
 
+@pytest.mark.slow
 async def test_an_image_keeps_its_transparency_and_visible_colours(admin: ShopClient, app: App, product: Json) -> None:
     glass = Image.new("RGBA", (300, 100), (0, 200, 0, 128))
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -150,6 +152,7 @@ async def test_a_file_that_is_not_an_image_or_a_decompression_bomb_is_refused(
     assert await app.kit.jobs.queue_stats() == []
 
 
+@pytest.mark.slow
 async def test_an_image_with_a_damaged_end_fails_with_a_reason(admin: ShopClient, app: App, product: Json) -> None:
     where = (await send(admin, product, photograph()[:4_000])).headers["location"]
     await finish_jobs(app)

@@ -44,6 +44,7 @@ async def sell(
     return [order.json()["id"] for order in orders]
 
 
+@pytest.mark.slow
 async def test_a_report_is_built_by_a_job_and_has_every_line_once(
     admin: ShopClient, customer: ShopClient, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +80,7 @@ async def test_a_report_is_built_by_a_job_and_has_every_line_once(
     assert paper.content.startswith(b"%PDF-")
 
 
+@pytest.mark.slow
 async def test_the_progress_of_a_report_is_visible_while_it_is_built(
     admin: ShopClient, customer: ShopClient, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +95,7 @@ async def test_the_progress_of_a_report_is_visible_while_it_is_built(
     assert 33 <= report["progress"] <= 99
 
 
+@pytest.mark.slow
 async def test_a_report_of_days_without_sales_is_empty(admin: ShopClient, app: App) -> None:
     where = (await request(admin, "2020-01-01", "2020-12-31")).headers["location"]
     await finish_jobs(app)
@@ -100,6 +103,7 @@ async def test_a_report_of_days_without_sales_is_empty(admin: ShopClient, app: A
     assert (await admin.get(f"{where}/sales.pdf")).content.startswith(b"%PDF-")
 
 
+@pytest.mark.slow
 async def test_reports_of_the_first_and_the_last_valid_day_are_built(admin: ShopClient, app: App) -> None:
     reports = [(await request(admin, day, day)).headers["location"] for day in ("1970-01-01", "9998-12-31")]
     await finish_jobs(app)

@@ -108,6 +108,7 @@ async def valid_callers(member: ApiClient, admin: ApiClient) -> list[Caller]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.scoreboard(
     "A8", "every route x {no credentials, each role, each scope, expired and revoked tokens}", "0 leaks"
 )
@@ -120,6 +121,7 @@ async def test_each_route_admits_the_callers_of_the_access_table_only(
     score.note(f"0 of {len(app.routes)} routes: anonymous, {', '.join(caller.name for caller in callers)}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_each_route_of_invitations_admits_admins_only(
     settings: Settings, member: ApiClient, admin: ApiClient

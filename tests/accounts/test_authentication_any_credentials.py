@@ -39,6 +39,7 @@ def sign_in(server: InProcess, email: str) -> dict[str, Any]:
     return signed_in
 
 
+@pytest.mark.slow
 @pytest.mark.scoreboard("T1", "any credentials in a header or a cookie", MARK, backend="SQLite")
 def test_no_credentials_cause_a_5xx_or_let_a_stranger_in(server: InProcess, score: Score) -> None:
     tokens = sign_in(server, "member@app.example")

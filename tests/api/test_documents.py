@@ -110,6 +110,7 @@ def test_nothing_can_be_removed_unseen() -> None:
     assert new == ACCOUNTS
 
 
+@pytest.mark.slow
 def test_an_unknown_keyword_is_refused_wherever_it_is() -> None:
     """Breaks when an object of the document is not checked."""
     new: Json = msgspec.json.decode(msgspec.json.encode(ACCOUNTS))

@@ -132,6 +132,7 @@ async def test_concurrent_callers_share_one_load(harness: CacheHarness) -> None:
     assert (harness.loads, len(keys)) == (1, 1)
 
 
+@pytest.mark.slow
 async def test_concurrent_processes_share_one_load(harness: CacheHarness, kind: str) -> None:
     """Breaks when acquire_lease always succeeds, or if the value is not read again after the lease was acquired."""
     caches = [await harness.cache() for _ in range(3)]
@@ -148,6 +149,7 @@ async def test_concurrent_processes_share_one_load(harness: CacheHarness, kind: 
         await asyncio.sleep(1.05 if kind == "bounded" else 0)
 
 
+@pytest.mark.slow
 async def test_processes_that_hold_an_expired_value_share_one_load(harness: CacheHarness) -> None:
     """Breaks when the new value of another process is not recognised as newer than the expired one."""
     caches = [await harness.cache() for _ in range(3)]
@@ -174,6 +176,7 @@ async def test_the_lease_of_a_dead_process_expires(harness: CacheHarness, monkey
     assert [await harness.get(dead), harness.loads] == [0, 1]
 
 
+@pytest.mark.slow
 async def test_a_caller_does_not_wait_for_a_lease_held_too_long(
     harness: CacheHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +216,7 @@ async def test_a_cancelled_caller_does_not_cancel_the_others(harness: CacheHarne
     assert harness.loads == 1
 
 
+@pytest.mark.slow
 async def test_a_missing_value_is_cached_briefly_and_invalidated_by_a_write(
     harness: CacheHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ async def test_a_process_that_reuses_the_slot_of_a_dead_process_recovers_its_tag
     table.close()
 
 
+@pytest.mark.slow
 async def test_nothing_is_cached_until_a_live_writer_ends_its_write(tmp_path: Path, recovery_seconds: float) -> None:
     one, two = GenerationTable(tmp_path), GenerationTable(tmp_path)
     write = one.begin_write(["a"])

@@ -22,6 +22,7 @@ async def test_tags_are_cached_again_after_a_rollback(harness: CacheHarness) -> 
     assert [await harness.get(cache), await harness.get(cache), harness.loads] == [0, 0, 1]
 
 
+@pytest.mark.slow
 async def test_nothing_is_cached_while_the_outcome_of_a_commit_is_unknown(
     harness: CacheHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ class Invalidated:
         self.calls.append(None if tags is None else sorted(tags))
 
 
+@pytest.mark.slow
 async def test_a_write_is_acknowledged_only_when_no_process_trusts_the_cache(database: Database) -> None:
     """Breaks when ``wait_until_visible`` returns early: another process would serve the value from before the write."""
     writer, reader = CacheSuspension(database), CacheSuspension(database)
@@ -42,6 +43,7 @@ async def test_a_write_is_acknowledged_only_when_no_process_trusts_the_cache(dat
     assert (reader.trusted_until, writer.trusted_until) == (0, 0)
 
 
+@pytest.mark.slow
 async def test_only_the_first_write_of_a_suspension_waits(database: Database) -> None:
     suspension = CacheSuspension(database)
     first = await suspension.suspend_now(["a"])

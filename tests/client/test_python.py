@@ -196,6 +196,7 @@ def test_the_clients_need_httpx_and_msgspec_only(written: Path) -> None:
     run(written, "python", "-c", script)
 
 
+@pytest.mark.slow
 def test_writing_a_client_needs_no_httpx(tmp_path: Path) -> None:
     """Breaks when the runtime is imported: httpx is in extras, and each command would fail without them."""
     run(tmp_path, "python", "-c", "import sys, restwell._cli.client; assert 'httpx' not in sys.modules")

@@ -137,6 +137,7 @@ async def test_an_empty_database_is_refused_for_any_phase_of_the_first_migration
             await migrations.check(database)
 
 
+@pytest.mark.slow
 async def test_a_migration_releases_its_lock_request_on_a_busy_table_and_retries(
     empty_url: str, release: Callable[[int], Migrations], monkeypatch: pytest.MonkeyPatch
 ) -> None:

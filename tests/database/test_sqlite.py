@@ -168,6 +168,7 @@ async def test_sqlite_rolls_back_a_transaction_it_cannot_commit(tmp_path: Path) 
         assert await database.one(count) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("held_seconds", "opens"), [(0.3, True), (2.0, False)])
 async def test_sqlite_waits_for_another_process_that_creates_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, held_seconds: float, opens: bool

@@ -102,6 +102,7 @@ async def test_a_cancelled_waiter_takes_no_capacity() -> None:
     assert not limiter.acquire_nowait(PATH)
 
 
+@pytest.mark.slow
 async def test_the_concurrency_limit_follows_the_event_loop_delay() -> None:
     """Breaks when the limit follows the duration of requests: a slow route would then be refused on an idle machine."""
     stats = [pool_stats(0, 0.0)]

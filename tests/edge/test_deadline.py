@@ -74,6 +74,7 @@ def slow() -> Slow:
     return Slow()
 
 
+@pytest.mark.slow
 async def test_a_route_has_its_own_timeout_or_the_default(slow: Slow) -> None:
     """Breaks when every route has the same timeout, and when a shorter timeout is checked after the longer ones
     before it.
@@ -156,6 +157,7 @@ async def test_watching_for_a_disconnect_loses_no_part_of_request_or_response(sl
     assert slow.ended == ["late done", "late done", "late done", "post 11 cancelled"]
 
 
+@pytest.mark.slow
 async def test_a_body_that_does_not_arrive_in_time_gets_a_408(slow: Slow) -> None:
     """Breaks when the timeout is a 503 regardless: a client would repeat a request that has changed nothing."""
     start, *_ = await talk(slow, "POST", "/slow", (0, body(b"ab", more=True)))

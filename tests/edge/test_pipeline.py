@@ -241,6 +241,7 @@ async def test_each_request_has_its_own_deadline() -> None:
         assert time.monotonic() - began < 0.8
 
 
+@pytest.mark.slow
 async def test_a_response_that_has_begun_may_exceed_the_deadline() -> None:
     assert (await request(sleep_within, hooks=[*HOOKS, Deadlines(0.1)])).content == b"G"
 

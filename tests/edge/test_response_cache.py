@@ -164,6 +164,7 @@ def status_of(response: httpx.Response) -> str:
     return re.sub(r"\d+", "N", response.headers["cache-status"])
 
 
+@pytest.mark.slow
 async def test_the_second_response_comes_from_the_cache(client: httpx.AsyncClient) -> None:
     one, two = await client.get("/cached/1"), await client.get("/cached/1")
     assert one.json() == two.json()

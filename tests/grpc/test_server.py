@@ -194,6 +194,7 @@ async def test_the_clients_deadline_reaches_the_database(empty_url: str, grpc_se
                     assert time.monotonic() - began < 4, "the statement runs on"
 
 
+@pytest.mark.slow
 async def test_a_slow_call_ends_at_the_deadline_of_the_server(grpc_settings: Settings) -> None:
     """Fails if only deadlines of clients end a call. It is not UNAVAILABLE, after which a client may repeat it."""
     app = create_app(grpc_settings.model_copy(update={"request": RequestSettings(timeout_seconds=0.5)}))
@@ -231,6 +232,7 @@ async def test_a_request_above_the_limit_is_refused(grpc_settings: Settings) -> 
         assert (await failure(stub.Guess(pb.GuessRequest(word="x" * 2_000)))).code == Code.RESOURCE_EXHAUSTED
 
 
+@pytest.mark.slow
 async def test_health_follows_the_drain_and_the_stop_ends_streams(
     library_app: App, channel: grpc.aio.Channel, stub: Any
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import pytest
 from sqlalchemy import text
 
 import sample_jobs
@@ -44,6 +45,7 @@ async def test_an_expired_lease_gives_the_job_to_another_worker_and_the_first_ca
     assert failure.error.startswith("lease expired: ")
 
 
+@pytest.mark.slow
 async def test_a_job_knows_its_id_its_attempt_and_its_services(harness: JobsHarness) -> None:
     seen: list[object] = []
 

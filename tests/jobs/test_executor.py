@@ -35,6 +35,7 @@ async def test_arguments_arrive_with_their_types(harness: JobsHarness) -> None:
     assert got == [7, owner, at]
 
 
+@pytest.mark.slow
 async def test_a_failed_job_is_retried_and_every_error_is_stored(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.fail, until_attempt=3)
     async with harness.worker():
@@ -74,6 +75,7 @@ async def test_a_permanent_failure_ends_the_job_without_a_retry(harness: JobsHar
     assert failure.error == "PermanentFailure: the address does not exist"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hang", "busy_loop"])
 async def test_a_job_that_exceeds_its_timeout_is_cancelled_or_killed(harness: JobsHarness, name: str) -> None:
     """The job ``busy_loop`` never returns: its process is killed."""
@@ -173,6 +175,7 @@ async def test_a_job_carries_the_trace_and_the_id_of_its_request(harness: JobsHa
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_failed_attempt_is_exported_and_its_line_has_the_level_of_its_outcome(harness: JobsHarness) -> None:
     """Breaks when each attempt is logged as info: a dead job would not be found by its level."""

@@ -46,6 +46,7 @@ async def test_leases_are_extended_while_the_event_loop_is_blocked(harness: Jobs
     assert (await harness.jobs.get(job_id)).attempts == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_leases_are_extended_again_after_the_database_was_unavailable(
     harness: JobsHarness, monkeypatch: pytest.MonkeyPatch

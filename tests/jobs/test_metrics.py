@@ -20,6 +20,7 @@ async def test_queue_stats_count_jobs_by_queue_and_state(harness: JobsHarness) -
     assert found == {("default", "ready"): 1, ("default", "scheduled"): 1, ("mail", "ready"): 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_attempts_are_counted_by_job_and_outcome(harness: JobsHarness) -> None:
     await harness.enqueue(sample_jobs.note, text="a")

@@ -107,6 +107,7 @@ async def test_queues_are_counted_up_to_a_bound_with_the_age_of_their_oldest_rea
     assert found["mail"].oldest_ready_seconds is None
 
 
+@pytest.mark.slow
 async def test_workers_start_no_job_of_a_paused_queue_until_it_is_resumed(
     harness: JobsHarness, operations: JobOperations
 ) -> None:
@@ -223,6 +224,7 @@ async def test_details_and_errors_have_no_secrets(harness: JobsHarness, operatio
         await operations.details(new_id())
 
 
+@pytest.mark.slow
 async def test_cron_jobs_have_their_last_and_next_time_and_the_job_of_the_last(
     harness: JobsHarness, operations: JobOperations
 ) -> None:

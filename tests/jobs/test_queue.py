@@ -82,6 +82,7 @@ async def test_an_unregistered_job_is_refused(harness: JobsHarness) -> None:
         await harness.enqueue(unknown)
 
 
+@pytest.mark.slow
 async def test_enqueue_many_adds_its_jobs_in_one_round_trip(harness: JobsHarness) -> None:
     async with harness.database.transaction() as tx:
         ids = await harness.jobs.enqueue_many(tx, sample_jobs.note, [{"text": f"{n:03}"} for n in range(250)])
@@ -91,6 +92,7 @@ async def test_enqueue_many_adds_its_jobs_in_one_round_trip(harness: JobsHarness
     assert await harness.notes() == [f"{n:03}" for n in range(250)]
 
 
+@pytest.mark.slow
 async def test_a_delayed_job_does_not_run_before_its_delay(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.note.with_options(delay_seconds=0.7), text="later")
     async with harness.worker([harness.database]):

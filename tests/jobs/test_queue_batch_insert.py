@@ -2,11 +2,14 @@
 
 import asyncio
 
+import pytest
+
 import sample_jobs
 from jobs_harness import JobsHarness
 from restwell.database._instrumentation import totals
 
 
+@pytest.mark.slow
 async def test_jobs_enqueued_without_a_transaction_are_inserted_in_batches(harness: JobsHarness) -> None:
     before = totals()["jobs.insert"].executions if "jobs.insert" in totals() else 0
     ids = await asyncio.gather(

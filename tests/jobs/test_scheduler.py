@@ -29,6 +29,7 @@ async def test_several_schedulers_enqueue_one_job_for_each_scheduled_time(harnes
     assert [after - before for before, after in pairwise(times)] == [timedelta(seconds=1)] * (len(times) - 1)
 
 
+@pytest.mark.slow
 async def test_a_cron_run_stored_in_the_future_does_not_stop_its_job(harness: JobsHarness) -> None:
     """Seen to fail: the job did not run until that time, ten days later, without a log line."""
     harness.known = [sample_jobs.every_second]

@@ -1,11 +1,14 @@
 """Claims of jobs: by one worker each, in their order, and only while the lease lasts."""
 
+import pytest
+
 import sample_jobs
 from jobs_harness import JobsHarness
 from restwell.jobs import JobContext, job
 from restwell.jobs._store import LEASE_EXPIRED, JobStore
 
 
+@pytest.mark.slow
 async def test_several_workers_share_the_jobs_and_run_none_twice(harness: JobsHarness) -> None:
     """Breaks without SKIP LOCKED, and if a claim does not require the state ``ready``."""
     async with harness.database.transaction() as tx:

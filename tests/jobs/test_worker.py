@@ -14,6 +14,7 @@ from restwell.errors import NotFound
 from restwell.jobs import _worker as worker
 
 
+@pytest.mark.slow
 async def test_a_stopping_worker_claims_no_job_and_finishes_its_running_jobs(harness: JobsHarness) -> None:
     await harness.enqueue(sample_jobs.sleep, seconds=0.5)
     await harness.enqueue(sample_jobs.sleep, seconds=0.5)
@@ -60,6 +61,7 @@ async def test_a_finished_job_is_deleted_after_its_retention_time(harness: JobsH
     assert await harness.jobs.failures(dead) == []
 
 
+@pytest.mark.slow
 async def test_maintenance_continues_after_a_failed_step(harness: JobsHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     await harness.enqueue(sample_jobs.note.with_options(delay_seconds=0.1), text="later")
     async with harness.worker([harness.database]) as worker:
@@ -76,6 +78,7 @@ async def test_maintenance_continues_after_a_failed_step(harness: JobsHarness, m
     assert failed.is_set()
 
 
+@pytest.mark.slow
 async def test_maintenance_continues_with_an_unwritable_liveness_file(harness: JobsHarness, tmp_path: Path) -> None:
     """Breaks if the error of the file is not caught separately: a scheduled job never becomes ready."""
     await harness.enqueue(sample_jobs.note.with_options(delay_seconds=0.1), text="later")
@@ -83,6 +86,7 @@ async def test_maintenance_continues_with_an_unwritable_liveness_file(harness: J
         assert await harness.wait_until_finished() == ["done"]
 
 
+@pytest.mark.slow
 async def test_maintenance_makes_all_due_jobs_ready_without_a_pause(
     harness: JobsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +107,7 @@ async def test_maintenance_makes_all_due_jobs_ready_without_a_pause(
         await harness.wait_for_states(lambda states: states == ["ready"] * 7_500, 30)
 
 
+@pytest.mark.slow
 async def test_a_worker_resumes_when_the_database_is_available_again(harness: JobsHarness) -> None:
     began = time.monotonic()
     async with harness.worker([harness.database]) as worker:

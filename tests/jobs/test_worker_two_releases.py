@@ -118,6 +118,7 @@ async def test_workers_of_both_releases_run_side_by_side_and_lose_no_job(harness
     assert len(set(await harness.notes())) == 80
 
 
+@pytest.mark.slow
 async def test_a_job_parked_for_a_day_is_dead_with_a_reason(harness: JobsHarness) -> None:
     """Breaks if only leases of running jobs expire: the job is parked forever."""
     job_id = await harness.enqueue(added)

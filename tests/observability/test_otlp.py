@@ -151,6 +151,7 @@ def test_a_value_that_protobuf_does_not_have_is_sent_as_text(tmp_path: Path) -> 
     assert sent == {"whole": 7, "part": 0.5, "flag": True, "large": str(2**70), "list": "[1]", "odd": "'\\ud800'"}
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_busy_for_a_moment_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails if a 503 is final: each restart of a collector would lose the batches of its moment."""
     monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.01)

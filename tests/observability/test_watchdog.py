@@ -99,6 +99,7 @@ async def test_a_block_of_the_event_loop_is_reported_with_its_stack(
     assert metrics["restwell_event_loop_blocked_seconds_total"] == sum(block.seconds for block in watchdog.blocks)
 
 
+@pytest.mark.slow
 async def test_the_delay_of_the_event_loop_is_measured_at_each_tick(watchdog: Watchdog) -> None:
     """Breaks when only blocks of more than 50 ms are observed: a slowly rising delay would be invisible."""
     for _ in range(10):
@@ -118,6 +119,7 @@ async def test_a_closed_watchdog_reports_nothing(watchdog: Watchdog) -> None:
     assert not watchdog.blocks
 
 
+@pytest.mark.slow
 async def test_a_block_that_holds_the_gil_is_reported(watchdog: Watchdog) -> None:
     hold_the_gil(0)
     await asyncio.sleep(0.05)
@@ -153,6 +155,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 def test_a_suspended_process_is_not_reported_as_blocked() -> None:
     """Breaks when every late tick counts: the whole process is suspended here."""
     with subprocess.Popen([sys.executable, "-c", STOPPED], stdout=subprocess.PIPE, text=True) as process:
@@ -202,6 +205,7 @@ def test_a_wait_for_the_cpu_is_not_reported_as_a_block() -> None:
     assert block_report.stdout == "[]\n", block_report.stdout
 
 
+@pytest.mark.slow
 async def test_the_watchdog_uses_little_cpu_time() -> None:
     """Breaks when the thread wakes up a thousand times a second.
 
@@ -234,6 +238,7 @@ class Blocking(Controller):
         return "done"
 
 
+@pytest.mark.slow
 async def test_a_route_that_blocks_fails_its_test(tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when the watchdog closes without a last check: the shutdown follows the request at once."""
     monkeypatch.setattr(_running, "BLOCKED_SECONDS", 1.0)

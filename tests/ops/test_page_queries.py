@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+import pytest
+
 from many_jobs import add_jobs
 from ops_app import FormBrowser, page_paths
 from restwell import App
@@ -27,6 +29,7 @@ UNPLANNED: Final = ("explain.", "migrations.", "cache_peers.")
 """They read the catalogue, and tables with a row for each migration and for each machine."""
 
 
+@pytest.mark.slow
 async def test_no_query_of_a_page_scans_a_table_or_counts_without_a_limit(app: App, admin: FormBrowser) -> None:
     """Opens every page, and looks at the plan of each query that ran.
 

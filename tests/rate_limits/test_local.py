@@ -108,6 +108,7 @@ async def test_a_small_rate_is_counted_request_by_request(machine: LocalRateLimi
     assert remaining == [99, 98, 97, 96, 95, 94]
 
 
+@pytest.mark.slow
 async def test_a_lease_expires_when_its_quota_would_have_been_refilled(machine: LocalRateLimitStore) -> None:
     """Breaks when a lease does not expire: after a pause it would be added to the full quota."""
     large = Rate("large", 640, seconds=64)  # a lease has ten requests, which are refilled within a second

@@ -12,6 +12,7 @@ from restwell.testing import ApiClient, contract_tests
 from restwell.testing._contract_faults import closed
 
 
+@pytest.mark.slow
 def test_the_responses_of_a_journey_are_checked(tmp_path: Path) -> None:
     """Breaks if only generated requests are checked."""
     app = planted_bugs.create_app(Settings.load(variables(tmp_path)), "undocumented-error-code")

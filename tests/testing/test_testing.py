@@ -9,6 +9,7 @@ import restwell.testing
 from restwell.errors import ConfigurationError
 
 
+@pytest.mark.slow
 def test_the_module_imports_neither_the_provider_nor_pytest() -> None:
     """Breaks if an application with unittest, or without the extra ``auth``, cannot import the module."""
     not_imported = {

@@ -33,6 +33,7 @@ async def api_key(owner: ApiClient, *scopes: str) -> Json:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.scoreboard("A8", "every route of the shop x {no credentials, each role, each scope}", "0 leaks")
 async def test_each_route_admits_the_callers_of_the_access_table_only(
     app: App, customer: ShopClient, admin: ShopClient, score: Score

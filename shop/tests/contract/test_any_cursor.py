@@ -59,6 +59,7 @@ def test_no_webhook_event_or_signature_causes_a_5xx(server: InProcess, score: Sc
     fuzz(score, st.tuples(readable | events | st.binary(), signatures), send)
 
 
+@pytest.mark.slow
 @pytest.mark.scoreboard("T1", "any cursor", MARK, backend="SQLite")
 def test_no_cursor_causes_a_5xx(server: InProcess, seeded: SeededShop, score: Score) -> None:
     admin = (b"authorization", b"Bearer " + seeded.admin)

@@ -69,6 +69,7 @@ def cases(**wanted: Any) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 @each(("method", "path"), cases(guarded=True))
 async def test_a_request_without_a_valid_token_gets_a_401(
     anyone: ShopClient, database: Database, method: str, path: str
@@ -100,6 +101,7 @@ async def test_an_unknown_id_gets_a_404(admin: ShopClient, method: str, path: st
         assert answer.status_code in {404, 405}
 
 
+@pytest.mark.slow
 @each(("method", "path"), cases(body=True))
 async def test_an_invalid_body_is_refused_and_changes_no_row(
     admin: ShopClient, database: Database, method: str, path: str

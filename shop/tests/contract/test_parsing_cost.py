@@ -69,6 +69,7 @@ TARGETS: Final = {
 TARGET_CHARS: Final = 7_800
 
 
+@pytest.mark.slow
 @pytest.mark.scoreboard("T2", "requests with worst-case header fields, URLs and bodies", MARK, backend="SQLite")
 def test_every_request_takes_linear_time(server: InProcess, score: Score) -> None:
     slowest: list[tuple[float, str]] = []

@@ -57,6 +57,7 @@ def test_an_operation_has_the_line_of_its_route_in_the_access_table(app: App) ->
     assert shared >= 2 * len(DOCUMENTS)
 
 
+@pytest.mark.slow
 async def test_no_caller_reaches_by_one_protocol_what_another_refuses(
     app: App, anyone: ShopClient, customer: ShopClient, admin: ShopClient, settings: ShopSettings
 ) -> None:

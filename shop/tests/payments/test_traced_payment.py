@@ -22,6 +22,7 @@ jobs = table("jobs", column("name"), column("arguments"), column("result"))
 job_rows = query("payment.jobs", select(jobs).limit(100), into=dict)
 
 
+@pytest.mark.slow
 async def test_the_trace_of_an_order_goes_on_to_the_gateway_and_no_output_holds_its_secrets(
     settings: ShopSettings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

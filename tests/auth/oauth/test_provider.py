@@ -140,6 +140,7 @@ answers = st.fixed_dictionaries(
 statuses = st.sampled_from([200, 200, 200, 201, 204, 302, 400, 401, 404, 429, 500])
 
 
+@pytest.mark.slow
 @pytest.mark.scoreboard("T1", "any response of an identity provider", MARK, backend="none")
 def test_every_answer_of_a_provider_identifies_a_user_or_is_refused(score: Score) -> None:
     def attempt(given: tuple[str, dict[str, Any], int]) -> str:

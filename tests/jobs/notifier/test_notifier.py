@@ -20,6 +20,7 @@ from restwell.jobs._notifier.redis import RedisNotifier
 from restwell.jobs._notifier.sqlite import SqliteNotifier
 
 
+@pytest.mark.slow
 async def test_a_commit_wakes_a_worker_immediately(harness: JobsHarness) -> None:
     """Breaks without notifications: a worker polls once a second."""
     async with harness.worker([harness.database]):
@@ -36,6 +37,7 @@ async def test_a_commit_wakes_a_worker_immediately(harness: JobsHarness) -> None
     assert sorted(waits)[2] < timedelta(seconds=0.25)
 
 
+@pytest.mark.slow
 async def test_a_worker_with_full_slots_notifies_another_worker(
     harness: JobsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,6 +67,7 @@ async def test_a_worker_claims_jobs_of_its_queues_only(harness: JobsHarness) -> 
     assert await harness.notes() == ["default"]
 
 
+@pytest.mark.slow
 async def test_a_worker_starts_no_job_of_a_paused_queue_and_all_of_them_soon_after_it_is_resumed(
     harness: JobsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
