@@ -48,7 +48,7 @@ clients: .venv/.servers ## Generate clients of the shop with the usual generator
 image: .venv/.servers .venv/.deploy ## Build the image of the shop with docker or podman, and run it: build/image has its SBOM (TAG=, ARGS="-k worker" for some tests)
 	@deploy/image.sh $(ARGS)
 
-test-quick: .venv/.dev ## Run the tests that need no server and no other process and take no seconds, in three processes
+test-quick: .venv/.dev ## Run the fast tests, which need no server and no other process, in three processes
 	@$(MAKE) --jobs --keep-going --output-sync=target --no-print-directory quick-features quick-rest quick-shop
 
 quick-features:

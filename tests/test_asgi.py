@@ -149,6 +149,7 @@ async def test_websockets_pass_through(tiny_settings: Settings) -> None:
         assert (await client.receive())["text"] == "echo hello"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_middleware", [False, True])
 async def test_a_slow_handler_is_cancelled_also_below_middleware(
     tiny_settings: Settings, *, has_middleware: bool

@@ -68,6 +68,7 @@ def test_sigterm_during_a_fork_ends_the_forked_process_and_not_its_parent() -> N
     assert done.stdout == f"{-signal.SIGTERM} set()\n"
 
 
+@pytest.mark.slow
 def test_all_children_are_killed_whatever_they_ignore() -> None:
     """Breaks when they get SIGTERM."""
     spawn = multiprocessing.get_context("spawn")

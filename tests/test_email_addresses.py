@@ -118,6 +118,7 @@ def test_a_text_that_smtp_does_not_accept_as_one_address_is_rejected(text: str) 
         mailbox(f"Shop <{text}>" if text != "a@localhost" else "Shop <a@localhost.>")
 
 
+@pytest.mark.slow
 @settings(max_examples=400, derandomize=True, deadline=None)
 @given(
     st.text(st.characters(exclude_categories=()), max_size=20),
@@ -191,6 +192,7 @@ def test_a_mailbox_has_a_display_name_or_none() -> None:
     assert mailbox("a@b.example") == "a@b.example"
 
 
+@pytest.mark.slow
 def test_the_address_parser_is_imported_on_demand() -> None:
     """Breaks if the parser is imported at startup, or if the DNS library is imported. The subprocess asserts both."""
     code = (

@@ -146,6 +146,7 @@ async def test_a_read_only_redis_is_refused_at_start(database: Database) -> None
         assert "read only replica" in await faults(settings_of(replica.url), database)
 
 
+@pytest.mark.slow
 async def test_a_redis_with_an_untrusted_certificate_is_refused_at_start(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def test_the_guide_has_the_usual_vendors() -> None:
     assert GUIDE.count("OTEL_SERVICE_NAME=") == len(SETUPS), "each heading has one"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vendor", SETUPS)
 async def test_the_environment_of_the_guide_exports_to_a_receiver(vendor: str, tmp_path: Path) -> None:
     """Fails if a line of the guide names no setting, or its headers are not sent, general ones or those of traces."""
@@ -68,6 +69,7 @@ async def test_the_environment_of_the_guide_exports_to_a_receiver(vendor: str, t
     assert [each["trace_id"] for each in sent["spans"]] == [trace.trace_id]
 
 
+@pytest.mark.slow
 async def test_the_headers_of_traces_replace_the_general_ones(tmp_path: Path) -> None:
     """Fails if both are sent: a vendor would get the key of another one."""
     with receiving(tmp_path) as receiver:

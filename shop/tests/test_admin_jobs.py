@@ -30,6 +30,7 @@ async def dead(app: App, client: httpx.AsyncClient) -> UUID:
     return waiting.id
 
 
+@pytest.mark.slow
 async def test_an_admin_lists_retries_and_discards_a_dead_job_over_http(admin: ShopClient, dead: UUID) -> None:
     page = (await admin.get("/v1/jobs")).json()
     assert [(job["id"], job["state"], job["attempts"]) for job in page["items"]] == [(str(dead), "dead", 1)]
@@ -49,6 +50,7 @@ async def test_an_admin_lists_retries_and_discards_a_dead_job_over_http(admin: S
         assert_problem(await admin.send(method, f"/v1/jobs/{dead}{path}"), 404, "not_found")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["ready", "cancelled"])
 async def test_the_list_of_jobs_is_read_page_by_page(admin: ShopClient, app: App, state: str) -> None:
     for number in range(5):
@@ -110,6 +112,7 @@ async def test_an_operator_lists_retries_and_discards_dead_jobs_on_the_command_l
     assert await run_command(settings, "list") == (0, "no jobs are scheduled, ready, running, parked or dead\n")
 
 
+@pytest.mark.slow
 async def test_one_of_several_concurrent_deletes_of_a_job_succeeds_and_the_others_get_a_404(admin: ShopClient) -> None:
     assert (await admin.send("POST", "/v1/users", NEW)).status_code == 201
     path = f"/v1/jobs/{(await admin.get('/v1/jobs?state=ready')).json()['items'][0]['id']}"

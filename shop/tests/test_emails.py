@@ -1,6 +1,7 @@
 """The emails of orders, and what the shop changes in those about accounts."""
 
 import httpx
+import pytest
 
 from restwell import App
 from restwell.testing import MailBox, finish_jobs
@@ -10,6 +11,7 @@ from shop_client import ShopClient
 NEW = {"email": "Ada@Example.com", "password": "a long enough one", "name": "Ada <b>Lovelace</b>"}
 
 
+@pytest.mark.slow
 async def test_no_email_to_an_unverified_address_contains_text_of_the_requester(
     client: httpx.AsyncClient, admin: ShopClient, app: App, mail_box: MailBox
 ) -> None:
@@ -27,6 +29,7 @@ async def test_no_email_to_an_unverified_address_contains_text_of_the_requester(
         assert not [one for one in shown if "locked" in one or "evil" in one], mail.subject
 
 
+@pytest.mark.slow
 async def test_the_confirmation_mail_lists_every_line_of_the_order(
     customer: ShopClient, admin: ShopClient, app: App, mail_box: MailBox
 ) -> None:

@@ -89,6 +89,7 @@ async def pruned(app: App, admin: ShopClient) -> None:
     assert await JobStore(app.kit.database).prune(JobState.DEAD, -60) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [worker_killed, attempts_failed, arguments_unknown, cancelled, discarded, pruned])
 async def test_a_resource_whose_job_will_never_succeed_is_failed(
     admin: ShopClient, app: App, end: Callable[[App, ShopClient], Awaitable[None]]

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from graphql import GraphQLObjectType, build_schema
 
 from api_client import Json
@@ -32,6 +33,7 @@ def codes(found: Json) -> list[str]:
     return [each["extensions"]["code"] for each in found["errors"]]
 
 
+@pytest.mark.slow
 async def test_the_catalogue_is_that_of_the_routes(anyone: ShopClient) -> None:
     """Fails if a list, a filter or a cursor differs from the route."""
     text = """query($after: String) { products(first: 3, category: "audio", sort: CHEAPEST, maxPrice: 90000,
@@ -62,6 +64,7 @@ async def test_a_new_category_appears_at_once(anyone: ShopClient, admin: ShopCli
     assert after == [*before, {"name": "zzz-kites"}]
 
 
+@pytest.mark.slow
 async def test_orders_are_placed_once_and_read_with_their_products(
     customer: ShopClient, other: ShopClient, app: App
 ) -> None:
@@ -101,6 +104,7 @@ async def test_rules_of_orders_have_the_codes_of_the_routes(customer: ShopClient
         assert (codes(found), found["data"]) == ([code], {"placeOrder": None})
 
 
+@pytest.mark.slow
 async def test_a_deleted_product_of_an_order_is_null(customer: ShopClient, admin: ShopClient) -> None:
     draft = {"name": "Kite", "category": "toys", "price_cents": 1, "currency": "EUR", "stock": 1}
     product = (await admin.post("/v1/products", draft)).json()

@@ -66,6 +66,7 @@ async def test_the_catalogue_is_that_of_the_routes(anyone: ShopClient, channel: 
     assert sorted(invalid.fields) == ["limit", "min_price"]
 
 
+@pytest.mark.slow
 async def test_orders_are_placed_once_and_read_by_their_owner(
     customer: ShopClient, other: ShopClient, channel: grpc.aio.Channel
 ) -> None:

@@ -268,6 +268,7 @@ async def test_only_an_admin_adds_images_and_only_to_an_existing_product(
     assert_problem(await anyone.get(where.replace(product["id"], other["id"])), 404, "not_found")
 
 
+@pytest.mark.slow
 async def test_concurrent_uploads_never_exceed_the_limit_of_images(admin: ShopClient, product: Json) -> None:
     """Fails without the lock on the product: uncommitted images are not counted."""
 
@@ -281,6 +282,7 @@ async def test_concurrent_uploads_never_exceed_the_limit_of_images(admin: ShopCl
     assert sorted(answer.status_code for answer in answers) == [202] * 20 + [409] * 3
 
 
+@pytest.mark.slow
 async def test_deleting_a_product_deletes_its_images(admin: ShopClient, app: App, product: Json) -> None:
     where = (await send(admin, product, photograph())).headers["location"]
     current = await admin.get(f"/v1/products/{product['id']}")

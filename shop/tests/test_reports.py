@@ -128,6 +128,7 @@ async def test_an_invalid_range_of_days_is_refused(admin: ShopClient, first_day:
     assert_problem(await request(admin, first_day, last_day), 422, "invalid")
 
 
+@pytest.mark.slow
 async def test_only_an_admin_reads_reports(admin: ShopClient, customer: ShopClient, anyone: ShopClient) -> None:
     where = (await request(admin)).headers["location"]
     for path in (where, f"{where}/sales.csv", f"{where}/sales.pdf"):

@@ -102,6 +102,7 @@ async def test_a_stored_response_is_never_that_of_the_other_version(customer: Sh
         assert (await order(customer, first, key, product)).content == placed.content
 
 
+@pytest.mark.slow
 async def test_a_cursor_and_an_etag_of_the_other_version_are_refused(admin: ShopClient, product: Json) -> None:
     """Fails if the version is not part of the scope of a cursor, and of the entity tag."""
     old, new = [(await admin.get(f"{prefix}/products?limit=1")).headers["link"] for prefix in ("/v1", "/v2")]
@@ -115,6 +116,7 @@ async def test_a_cursor_and_an_etag_of_the_other_version_are_refused(admin: Shop
         assert_problem(await admin.send("DELETE", path, if_match=tag), 412, "precondition_failed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", ["/v1", "/v2"])
 async def test_a_write_in_one_version_invalidates_what_is_cached_of_both(
     admin: ShopClient, product: Json, writer: str
@@ -146,6 +148,7 @@ async def test_the_first_version_announces_its_end(anyone: ShopClient, app: App)
     assert paths[0] == paths[1]
 
 
+@pytest.mark.slow
 async def test_a_sign_in_with_a_provider_stays_in_its_version(settings: ShopSettings) -> None:
     """Fails if the redirect URI names one version: the client of the other would leave it. The session is of both."""
     with OpenIdProvider() as provider:
@@ -162,6 +165,7 @@ async def test_a_sign_in_with_a_provider_stays_in_its_version(settings: ShopSett
                     assert (await browser.get(f"{each}/users/me")).json()["email"] == "ada@example.com"
 
 
+@pytest.mark.slow
 async def test_a_machine_client_gets_its_token_in_each_version(admin: ShopClient, app: App) -> None:
     made = (await admin.post("/v2/clients", {"name": "a machine", "scopes": ["orders:read"]})).json()
     for prefix in ("/v1", "/v2"):

@@ -34,6 +34,7 @@ async def note_of(user: ApiClient) -> str:
     return f"/v1/notes/{answer.json()['id']}"
 
 
+@pytest.mark.slow
 async def test_a_key_is_returned_once_and_stored_as_a_hash(member: ApiClient, database: Database) -> None:
     """Seen to fail with the key itself in the column of its hash."""
     created = await create_key(member, "notes:read", "notes:delete", "notes:read")

@@ -37,6 +37,7 @@ def app(settings: Settings, key: SigningKey, tmp_path: Path) -> App:
     return create_app(settings.model_copy(update={"jwt": settings.jwt.model_copy(update={"key_files": files})}))
 
 
+@pytest.mark.slow
 @pytest.mark.scoreboard("A8", "JWT attacks on a route of each guard", "100% rejected")
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_no_forged_token_passes_a_guard(

@@ -212,6 +212,7 @@ async def tables_of(database: Database) -> set[str]:
     return set(await database.all(query("test.tables", text(TABLES[database.dialect]), into=str)))
 
 
+@pytest.mark.slow
 async def test_a_part_is_added_by_its_own_migrations(empty_url: str, settings: Settings) -> None:
     """Fails if a part's tables are created by another part, so that it could not be left out or added later."""
     at = settings.model_copy(update={"database": DatabaseSettings(url=SecretStr(empty_url))})

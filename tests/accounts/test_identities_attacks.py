@@ -131,6 +131,7 @@ def reset_codes(mail_box: MailBox) -> list[str]:
     return [mail.code for mail in mail_box.mails if mail.subject == "Reset your password"]
 
 
+@pytest.mark.slow
 async def test_an_attacker_loses_a_pre_hijacked_account_when_the_owner_verifies_the_address(
     browser: OAuthBrowser, client: httpx.AsyncClient, app: App, provider: MisbehavingProvider, mail_box: MailBox
 ) -> None:

@@ -70,6 +70,7 @@ async def test_the_last_linked_provider_cannot_be_removed_without_a_password(
     assert_problem(answer, 409, "last_credential")
 
 
+@pytest.mark.slow
 async def test_the_last_two_providers_cannot_be_removed_at_once(
     browser: OAuthBrowser, client: httpx.AsyncClient, app: App
 ) -> None:

@@ -92,6 +92,7 @@ def test_one_change_of_a_shared_schema_is_one_change_of_all_its_operations() -> 
     assert (change.where, change.what) == ("response, Problem.detail", "removed")
 
 
+@pytest.mark.slow
 def test_each_breaking_change_says_what_breaks_and_what_to_do() -> None:
     new = copy_of(DOCUMENTS["tiny"])
     leave_out_code_lists(new)

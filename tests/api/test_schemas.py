@@ -53,6 +53,7 @@ def test_recursive_schemas_are_compared_once_however_their_components_are_named(
     assert (change.where, change.what) == ("response, Node.value", "type string -> integer")
 
 
+@pytest.mark.slow
 def test_each_pair_of_schemas_is_compared_once_and_a_long_chain_of_references_ends() -> None:
     """Each component refers twice to the next one: breaks when the pairs are compared per reference, or recursively."""
     count = 3_000

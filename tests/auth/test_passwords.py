@@ -84,6 +84,7 @@ async def test_callers_beyond_the_queue_are_refused_and_the_others_served(monkey
     checker.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps freed memory")
 def test_the_memory_of_a_hash_is_returned_to_the_system() -> None:
     """Breaks without the allocator threshold: each thread then keeps 19 MiB."""

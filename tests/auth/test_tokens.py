@@ -65,6 +65,7 @@ def test_a_token_that_verify_would_refuse_is_not_issued(
         issue(access_tokens)
 
 
+@pytest.mark.slow
 @given(st.uuids(), st.sets(st.from_regex(r"[!#-\[\]-~]{1,20}", fullmatch=True), min_size=1, max_size=20))
 def test_every_issued_token_is_accepted(subject: UUID, scopes: set[str]) -> None:
     tokens = of(from_secrets([SECRET]))

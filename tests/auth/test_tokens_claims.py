@@ -46,6 +46,7 @@ def test_own_claims_are_returned_and_nothing_else() -> None:
     assert tokens.verify(tokens.issue_to_machine(USER, ["read"])).extra == {}
 
 
+@pytest.mark.slow
 @given(st.dictionaries(names, values, max_size=4))
 def test_every_issued_claim_is_verified_as_it_was_given(own: dict[str, Any]) -> None:
     try:

@@ -39,6 +39,7 @@ def bearer(issuer: LoopbackIssuer, **claims: Any) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
+@pytest.mark.slow
 async def test_the_application_accepts_the_tokens_of_the_issuer(
     client: httpx.AsyncClient, issuer: LoopbackIssuer
 ) -> None:

@@ -164,6 +164,7 @@ async def test_processes_that_hold_an_expired_value_share_one_load(harness: Cach
         await asyncio.sleep(0.35)
 
 
+@pytest.mark.slow
 async def test_the_lease_of_a_dead_process_expires(harness: CacheHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks when a lease does not expire."""
     monkeypatch.setattr("restwell.cache._local.LEASE_SECONDS", 0.3)
@@ -240,6 +241,7 @@ async def test_a_missing_value_is_cached_briefly_and_invalidated_by_a_write(
     assert [await get(), asked] == [None, 3]
 
 
+@pytest.mark.slow
 async def test_a_value_expires_after_its_ttl_or_a_tenth_earlier(harness: CacheHarness) -> None:
     """Breaks without jitter, or if expires_at is ignored."""
     cache = await harness.cache()

@@ -11,6 +11,7 @@ from restwell.cache._loads import Loader
 from restwell.errors import DeadlineExceeded
 
 
+@pytest.mark.slow
 async def test_loads_beyond_the_limit_are_refused(harness: CacheHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks without the limit, or if a nested load waits for a second slot."""
     monkeypatch.setattr(loads, "MAX_CONCURRENT_LOADS", 1)

@@ -54,6 +54,7 @@ async def test_an_unwritable_file_of_values_disables_sharing_only(tmp_path: Path
     await store.close()
 
 
+@pytest.mark.slow
 async def test_processes_that_start_together_create_one_file(tmp_path: Path) -> None:
     """Breaks when processes create the file concurrently: some found it locked and shared no values."""
     for number in range(10):

@@ -67,6 +67,7 @@ def test_a_document_is_read_from_a_url(serve: Callable[[Answer], str]) -> None:
     assert read_documents(serve(lambda connection: connection.sendall(head + TEXT)), None, None) == {"": DOCUMENT}
 
 
+@pytest.mark.slow
 def test_a_server_that_sends_forever_is_left(serve: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks without the deadline of the whole document: each byte is in time."""
     monkeypatch.setattr(openapi_sources, "MAX_SECONDS", 0.3)

@@ -189,6 +189,7 @@ def test_the_same_document_gives_the_same_bytes(written: Path) -> None:
         assert all(MARK in content.splitlines()[0] for content in files.values())
 
 
+@pytest.mark.slow
 def test_the_clients_need_httpx_and_msgspec_only(written: Path) -> None:
     """Breaks when the runtime imports a module of the kit."""
     third_party = "{name.partition('.')[0] for name in sys.modules} & {'restwell', 'pydantic', 'sqlalchemy'}"

@@ -53,6 +53,7 @@ async def bring_to(folder: Path, url: str, metadata: MetaData) -> list[str]:
     return [file.phase for file in new]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_written_migration_brings_the_schema_to_the_models(change: str, empty_url: str, tmp_path: Path) -> None:
     """Fails if a difference is not found, is written for one database only, or loses rows."""

@@ -72,6 +72,7 @@ async def test_a_role_without_the_create_privilege_gets_a_clear_error(postgres_s
                     await tx.run_script(statement)
 
 
+@pytest.mark.slow
 async def test_a_held_lock_is_reported_after_the_last_attempt(
     empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +102,7 @@ async def test_a_held_lock_is_reported_after_the_last_attempt(
         assert await migrations.upgrade(database)
 
 
+@pytest.mark.slow
 async def test_migrate_waits_for_the_migration_of_another_process_and_logs_it(
     empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

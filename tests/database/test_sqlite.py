@@ -43,6 +43,7 @@ async def test_a_cancellation_is_never_swallowed_by_a_wait_that_succeeds_at_the_
             assert await waiting == 1
 
 
+@pytest.mark.slow
 async def test_one_statement_releases_the_write_lock_while_the_event_loop_is_blocked(tmp_path: Path) -> None:
     """Breaks when BEGIN, the statement and COMMIT are three calls of the thread.
 

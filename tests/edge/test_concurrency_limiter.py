@@ -184,6 +184,7 @@ async def full(migrated: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         yield app, client
 
 
+@pytest.mark.slow
 async def test_a_full_server_refuses_requests_and_stays_healthy(full: tuple[App, httpx.AsyncClient]) -> None:
     """An orchestrator restarts a server whose health checks fail. Cached responses need no slot."""
     app, client = full
@@ -203,6 +204,7 @@ async def test_a_full_server_refuses_requests_and_stays_healthy(full: tuple[App,
         assert (await guest.get("/v1/account")).status_code == 200, "each request releases its slot"
 
 
+@pytest.mark.slow
 async def test_a_request_that_shares_a_load_takes_no_capacity(full: tuple[App, httpx.AsyncClient]) -> None:
     """Three hundred concurrent requests for one resource need one slot. Breaks when each needs its own."""
     app, client = full

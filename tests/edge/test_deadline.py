@@ -122,6 +122,7 @@ async def talk(slow: Slow, method: str, path: str, *messages: tuple[float, Messa
 DISCONNECT: Message = {"type": "http.disconnect"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "messages", "ended"),
     [

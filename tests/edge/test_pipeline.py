@@ -229,6 +229,7 @@ async def test_a_cancellation_by_the_server_is_not_reported_as_a_deadline() -> N
         await task
 
 
+@pytest.mark.slow
 async def test_each_request_has_its_own_deadline() -> None:
     edge = Edge(sleep_before, [*HOOKS, Deadlines(0.25)])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://app.test") as client:

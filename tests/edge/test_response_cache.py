@@ -320,6 +320,7 @@ async def test_an_internal_error_is_not_cached(client: httpx.AsyncClient) -> Non
         assert response.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.slow
 async def test_a_load_ends_at_the_deadline_of_its_route(client: httpx.AsyncClient) -> None:
     responses = await asyncio.gather(*(client.get("/cached/slow") for _ in range(3)))
     for response in responses:

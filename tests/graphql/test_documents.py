@@ -59,6 +59,7 @@ def test_a_syntax_error_names_its_line(unstarted: App) -> None:
         documents_of(unstarted).find("{\n book(bookId:) { id } }", None)
 
 
+@pytest.mark.slow
 def test_hostile_documents_are_refused_in_less_than_a_millisecond(unstarted: App) -> None:
     """Fails if documents are validated before their depth, aliases and cost are known: that takes longer."""
     server = unstarted.service(GraphQLServer)

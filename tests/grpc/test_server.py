@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -109,9 +110,10 @@ async def test_a_call_with_the_same_key_has_the_same_result_once(stub: Any, clie
     assert (await failure(stub.AddReview(review, metadata=token("owner")))).reason == "IDEMPOTENCY_KEY_REQUIRED"
 
 
-async def test_a_call_counts_as_a_request_to_its_route(grpc_settings: Settings) -> None:
+async def test_a_call_counts_as_a_request_to_its_route(grpc_settings: Settings, tmp_path: Path) -> None:
     """Fails if a client gains attempts by choosing gRPC."""
-    app = create_app(grpc_settings.model_copy(update={"rate_limit": RateLimitSettings()}))
+    limited = {"rate_limit": RateLimitSettings(), "runtime_dir": tmp_path / "alone"}  # others use the same rate
+    app = create_app(grpc_settings.model_copy(update=limited))
     async with (
         running(app) as client,
         grpc.aio.insecure_channel(f"127.0.0.1:{grpc_settings.grpc.port}") as channel,
@@ -153,6 +155,7 @@ async def test_a_stream_that_its_client_leaves_is_closed(stub: Any, client: http
     await until_metric(client, 'rpc_method="library.v1.LibraryService/WatchBooks",rpc_response_status_code="CANCELLED"')
 
 
+@pytest.mark.slow
 async def test_the_end_of_a_call_reaches_the_handler(stub: Any, client: httpx.AsyncClient) -> None:
     """Fails if a handler goes on after its client has left, or after the client's deadline."""
     call = stub.Wait(pb.WaitRequest(seconds=30))
@@ -225,6 +228,7 @@ async def test_calls_are_logged_counted_and_traced(
     assert not library_app.query_budget.violations
 
 
+@pytest.mark.slow
 async def test_a_request_above_the_limit_is_refused(grpc_settings: Settings) -> None:
     app = create_app(grpc_settings.model_copy(update={"request": RequestSettings(max_bytes=1_024)}))
     async with running(app), grpc.aio.insecure_channel(f"127.0.0.1:{grpc_settings.grpc.port}") as channel:

@@ -43,6 +43,7 @@ async def run_worker(harness: JobsHarness, operations: JobOperations, changes: B
     return change
 
 
+@pytest.mark.slow
 async def test_all_dead_jobs_that_match_are_retried_and_no_other(
     harness: JobsHarness, operations: JobOperations, changes: BulkChanges
 ) -> None:

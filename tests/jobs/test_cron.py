@@ -50,6 +50,7 @@ def test_a_stored_time_later_than_the_next_scheduled_time_is_in_the_future(
     assert Cron(cron, "UTC").is_in_future(at(last), at("2026-01-01 12:00:00")) is wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cron", "days", "hours"),
     [

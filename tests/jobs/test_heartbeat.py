@@ -23,6 +23,7 @@ async def test_cancelling_a_running_job_cancels_its_task(harness: JobsHarness) -
     assert await harness.states() == ["cancelled"]
 
 
+@pytest.mark.slow
 async def test_a_lost_lease_cancels_its_running_job(harness: JobsHarness) -> None:
     job_id = await harness.enqueue(sample_jobs.sleep, seconds=60)
     async with harness.worker([harness.database], heartbeat_seconds=0.3, concurrency=1) as worker:

@@ -1,5 +1,7 @@
 """The plans of the queries of operators."""
 
+import pytest
+
 from jobs_harness import JobsHarness
 from many_jobs import add_jobs
 from restwell.database import explain_queries, find_queries
@@ -7,6 +9,7 @@ from restwell.jobs import JobState
 from restwell.jobs import _operation_queries as queries
 
 
+@pytest.mark.slow
 async def test_no_query_of_operators_scans_the_jobs(harness: JobsHarness) -> None:
     """Breaks without ``id`` at the end of ``jobs_finished``, and without the index of unfinished jobs."""
     for state in JobState:

@@ -16,6 +16,7 @@ from restwell.jobs import JobContext, JobNotDead, Jobs, JobState, JobUnfinished,
 from restwell.jobs._notifier import open_notifier
 
 
+@pytest.mark.slow
 async def test_a_job_runs_after_its_transaction_has_committed(harness: JobsHarness) -> None:
     async with harness.worker([harness.database]):
         async with harness.database.transaction() as tx:

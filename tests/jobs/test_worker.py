@@ -24,6 +24,7 @@ async def test_a_stopping_worker_claims_no_job_and_finishes_its_running_jobs(har
     assert sorted(await harness.states()) == ["done", "ready"]
 
 
+@pytest.mark.slow
 async def test_a_job_that_exceeds_the_drain_time_is_released_and_its_attempt_does_not_count(
     harness: JobsHarness,
 ) -> None:

@@ -96,6 +96,7 @@ def running_process(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+@pytest.mark.slow
 def test_files_of_exited_processes_are_merged_and_counters_kept(tmp_path: Path) -> None:
     """Breaks without compaction: a scrape of thousands of files takes seconds."""
     add_exited(tmp_path, 2_000)

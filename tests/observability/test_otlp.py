@@ -32,6 +32,7 @@ def in_trace(trace: Trace, work: Callable[[], None]) -> None:
     current.set(None)
 
 
+@pytest.mark.slow
 def test_a_large_batch_is_sent_in_halves_and_a_long_text_is_cut_off(tmp_path: Path) -> None:
     """Fails if a batch is one request: a vendor refuses it, and the traces are lost."""
 
@@ -164,6 +165,7 @@ def test_a_collector_that_is_busy_for_a_moment_is_asked_again(tmp_path: Path, mo
         assert len(receiver.requests) == 1
 
 
+@pytest.mark.slow
 def test_a_retry_after_that_is_too_long_and_the_end_of_the_process_end_the_repetition(tmp_path: Path) -> None:
     """Fails if the process waits for a collector that asks for an hour."""
     with receiving(tmp_path, status=429, retry_after="3600") as receiver:

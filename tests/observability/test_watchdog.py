@@ -51,6 +51,7 @@ def hold_the_gil(_: float) -> None:
     assert not re.match(r"(a|a)*b", "a" * 24)
 
 
+@pytest.mark.slow
 async def test_a_stack_that_cannot_be_read_does_not_end_the_watchdog(
     watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +73,7 @@ async def test_a_stack_that_cannot_be_read_does_not_end_the_watchdog(
     assert watchdog._thread.is_alive()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [compute, wait, run])
 async def test_a_block_of_the_event_loop_is_reported_with_its_stack(
     watchdog: Watchdog, block: Callable[[float], None]
@@ -111,6 +113,7 @@ async def test_the_delay_of_the_event_loop_is_measured_at_each_tick(watchdog: Wa
     assert values["sum"] > 0.01
 
 
+@pytest.mark.slow
 async def test_a_closed_watchdog_reports_nothing(watchdog: Watchdog) -> None:
     """Breaks when the timer of the loop is not cancelled: each start of an application would add one."""
     watchdog.close()
@@ -126,6 +129,7 @@ async def test_a_block_that_holds_the_gil_is_reported(watchdog: Watchdog) -> Non
     assert len(watchdog.blocks) >= 1
 
 
+@pytest.mark.slow
 async def test_a_responsive_event_loop_is_not_reported(watchdog: Watchdog) -> None:
     """The loop runs short tasks, sleeps, and awaits a thread."""
 

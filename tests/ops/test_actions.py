@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from ops_app import FormBrowser
@@ -14,6 +15,7 @@ from restwell.web import Request
 from restwell.web._declarations import declaration_of
 
 
+@pytest.mark.slow
 async def test_an_action_has_one_line_in_the_audit_log_of_the_accounts(admin: FormBrowser) -> None:
     """Breaks when an action is carried out without ``Actions.admit``."""
     page = await admin.open("/ops/cache")

@@ -30,6 +30,7 @@ async def test_every_page_has_headings_landmarks_and_its_place_in_the_navigation
         assert not re.search(r"<script(?![^>]* src=)", page), path
 
 
+@pytest.mark.slow
 async def test_every_page_is_stored_nowhere_and_runs_no_script_of_others(admin: FormBrowser, pages: list[str]) -> None:
     for path in [*pages, "/ops/sign-in", "/ops/nothing", "/ops/static/nothing"]:
         headers = (await admin.get(path)).headers

@@ -24,6 +24,7 @@ async def test_an_admin_sees_the_events_and_sessions_of_a_user_and_ends_them(adm
     assert f"sign_out_user user_id={user_id}" in await admin.open("/ops/security")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_events_are_read_page_by_page(admin: FormBrowser) -> None:
     for number in range(51):

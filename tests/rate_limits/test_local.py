@@ -30,6 +30,7 @@ async def test_each_client_and_each_rate_has_its_own_count(machine: LocalRateLim
     assert (refused.allowed, refused.remaining, refused.reset_seconds) == (False, 0, 1)
 
 
+@pytest.mark.slow
 async def test_a_spent_rate_refills_gradually(machine: LocalRateLimitStore) -> None:
     quick = Rate("quick", 5, seconds=1)
     assert await count_allowed(machine, quick, 20) == 5

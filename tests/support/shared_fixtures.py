@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("failure_report")
     for kind, meaning in KINDS.items():
         config.addinivalue_line("markers", f"{kind}: {meaning}")
-    config.addinivalue_line("markers", "slow: a unit test that takes seconds; make test-quick leaves it out")
+    config.addinivalue_line("markers", "slow: a unit test of 0.3 s or more; make test-quick leaves it out")
     # Rich takes most of a second for a traceback, and blocks the event loop meanwhile.
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])

@@ -92,6 +92,7 @@ def test_an_unknown_operation_in_rules_is_an_error(tmp_path: Path) -> None:
         contract_tests(app, rules=["GET /v1/nothing"])
 
 
+@pytest.mark.slow
 def test_tests_that_take_too_long_are_stopped_with_an_error(tmp_path: Path) -> None:
     app = planted(tmp_path / "app")
     with pytest.raises(AssertionError, match="were stopped after 0 requests: raise seconds=, or lower examples="):

@@ -31,6 +31,7 @@ async def statuses(client: httpx.AsyncClient, tries: int, path: str = NOTES, **h
     return [(await client.get(path, headers=headers)).status_code for _ in range(tries)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/start.js", "/metrics", "/health/live"])
 async def test_documents_and_health_checks_do_not_count_as_reads(limited: httpx.AsyncClient, path: str) -> None:
     """Breaks when they count as reads: one page of documentation sends five requests."""
@@ -114,6 +115,7 @@ async def test_the_body_of_a_rate_limited_request_is_not_read(limited: httpx.Asy
     assert not read
 
 
+@pytest.mark.slow
 async def test_health_checks_and_metrics_are_not_limited_and_refusals_are_counted(limited: httpx.AsyncClient) -> None:
     await statuses(limited, READS + 5)
     for path in ("/health/live", "/health/ready", "/metrics"):

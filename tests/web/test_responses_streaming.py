@@ -125,6 +125,7 @@ def server(tmp_path: Path) -> Iterator[InProcess]:
         yield started
 
 
+@pytest.mark.slow
 def test_a_stream_that_begins_late_is_delivered_whole(server: InProcess) -> None:
     """Breaks when the disconnect watcher of the edge cancels the one of the framework during the response."""
     answer = server.send("GET", "/v1/streams/late")

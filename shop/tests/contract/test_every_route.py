@@ -83,6 +83,7 @@ async def test_a_request_without_a_valid_token_gets_a_401(
     assert await dump(database) == before
 
 
+@pytest.mark.slow
 @each("path", sorted({one_of(operation.path) for operation in OPERATIONS}))
 async def test_a_path_answers_any_other_method_with_405(admin: ShopClient, path: str) -> None:
     allowed = {operation.method for operation in OPERATIONS if one_of(operation.path) == path}
@@ -92,6 +93,7 @@ async def test_a_path_answers_any_other_method_with_405(admin: ShopClient, path:
         assert allowed <= set(answer.headers["allow"].split(", "))
 
 
+@pytest.mark.slow
 @each(("method", "path"), cases(with_id=True, upload=False))
 async def test_an_unknown_id_gets_a_404(admin: ShopClient, method: str, path: str) -> None:
     body: Json | None = {} if method == "PATCH" else None
@@ -129,6 +131,7 @@ async def send_raw(
     return await person.client.request(method, path, content=body, headers=headers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_every_path_lists_its_methods(client: httpx.AsyncClient) -> None:
     """OPTIONS and a 405 list the same methods for every caller.

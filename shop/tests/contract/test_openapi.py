@@ -57,6 +57,7 @@ OPERATIONS: Final = ("restwell.graphql", "restwell.ops", "restwell.jobs._operati
 """GraphQL, the operations page and its services: no document has their routes."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_document_is_valid_openapi(version: str) -> None:
     assert list(OpenAPIV31SpecValidator(DOCUMENTS[version]).iter_errors()) == []

@@ -38,6 +38,7 @@ TABLE: Final = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.scoreboard("T2", "64 kB of worst-case input to every parser of the shop", MARK, backend="none")
 def test_every_parser_of_the_shop_takes_linear_time(score: Score) -> None:
     slowest = slowest_of(TABLE)

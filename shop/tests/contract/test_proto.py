@@ -30,6 +30,7 @@ def test_the_generated_code_is_that_of_the_schemas(tmp_path: Path) -> None:
     assert made == kept, "run make proto"
 
 
+@pytest.mark.slow
 def test_the_schemas_are_formatted_and_without_faults() -> None:
     for arguments in (("lint",), ("format", "--diff", "--exit-code")):
         found = buf(*arguments)

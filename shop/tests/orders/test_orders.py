@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from api_client import Json, assert_problem, error_paths
 from cases import each
 from shop_client import ShopClient
@@ -22,6 +24,7 @@ async def product_with(admin: ShopClient, stock: int, **changed: object) -> Json
     return product
 
 
+@pytest.mark.slow
 async def test_an_order_reserves_stock_and_keeps_its_prices(admin: ShopClient, customer: ShopClient) -> None:
     lamp, chair = await product_with(admin, 5), await product_with(admin, 9, price_cents=200, name="Chair")
     answer = await customer.order("k", (lamp["id"], 2), (chair["id"], 3))
@@ -56,6 +59,7 @@ async def test_a_repeated_idempotency_key_returns_the_same_response_without_a_se
     assert len((await customer.get("/v1/orders")).json()["items"]) == 1
 
 
+@pytest.mark.slow
 async def test_concurrent_requests_with_one_key_create_one_order(admin: ShopClient, customer: ShopClient) -> None:
     """Fails if the key is read before it is inserted: several orders are created."""
     product = await product_with(admin, 100)
@@ -102,6 +106,7 @@ async def decided(buyer: ShopClient, key: str, *lines: tuple[str, int]) -> int:
     return answer.status_code
 
 
+@pytest.mark.slow
 async def test_concurrent_buyers_never_oversell_a_product(
     admin: ShopClient, customer: ShopClient, other: ShopClient
 ) -> None:
@@ -112,6 +117,7 @@ async def test_concurrent_buyers_never_oversell_a_product(
     assert await customer.stock_of(product) == 0
 
 
+@pytest.mark.slow
 async def test_orders_for_the_same_products_in_opposite_order_cause_no_deadlock(
     admin: ShopClient, customer: ShopClient, other: ShopClient
 ) -> None:
@@ -137,6 +143,7 @@ async def test_an_order_that_exceeds_the_stock_names_the_product_and_reserves_no
     assert retried.status_code == 201, "the key of a failed request can be reused"
 
 
+@pytest.mark.slow
 @each(
     ("items", "paths"),
     [
@@ -168,6 +175,7 @@ async def test_an_order_has_one_currency(admin: ShopClient, customer: ShopClient
     assert (await customer.stock_of(euros), await customer.stock_of(dollars)) == (5, 5)
 
 
+@pytest.mark.slow
 async def test_concurrent_cancellations_release_the_stock_once(admin: ShopClient, customer: ShopClient) -> None:
     """Fails if the UPDATE does not check the status: each repeat releases the stock again."""
     product = await product_with(admin, 5)
@@ -180,6 +188,7 @@ async def test_concurrent_cancellations_release_the_stock_once(admin: ShopClient
     assert (await customer.get(f"/v1/orders/{order['id']}")).json()["status"] == "cancelled"
 
 
+@pytest.mark.slow
 async def test_an_order_with_many_items_is_created_and_cancelled_atomically(
     admin: ShopClient, customer: ShopClient
 ) -> None:

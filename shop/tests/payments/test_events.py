@@ -64,6 +64,7 @@ async def jobs_waiting(app: App) -> int:
     return sum(one.count for one in await app.kit.jobs.queue_stats() if one.queue == "payments")
 
 
+@pytest.mark.slow
 async def test_a_signed_event_settles_its_order(
     client: httpx.AsyncClient, customer: ShopClient, app: App, payment: tuple[Json, str]
 ) -> None:
@@ -84,6 +85,7 @@ async def test_a_repeated_event_changes_nothing(client: httpx.AsyncClient, app: 
     assert await jobs_waiting(app) == 2
 
 
+@pytest.mark.slow
 @each(
     "forge",
     [

@@ -67,6 +67,7 @@ async def harness(
     await made.gateway.close()
 
 
+@pytest.mark.slow
 async def test_a_confirmed_payment_is_charged_once(harness: GatewayHarness) -> None:
     payment = await harness.gateway.prepare(*ORDER)
     assert harness.movements() == []
@@ -181,6 +182,7 @@ async def test_an_unreachable_gateway_is_unavailable() -> None:
     await gateway.close()
 
 
+@pytest.mark.slow
 async def test_the_fake_gateway_declines_and_loses_responses_at_the_configured_rates(tmp_path: Path) -> None:
     fake = FakeGateway(f"fake:///{tmp_path}/payments.db?decline_rate=0.3&loss_rate=0.2")
     reliable = FakeGateway(f"fake:///{tmp_path}/payments.db")

@@ -86,6 +86,7 @@ async def finish_all(app: App) -> None:
             await finish_jobs(app)
 
 
+@pytest.mark.slow
 async def test_an_order_is_paid_by_a_job_and_then_confirmed(
     customer: ShopClient, product: Json, app: App, payments_file: Path, mail_box: MailBox
 ) -> None:
@@ -136,6 +137,7 @@ async def test_an_order_cancelled_before_its_payment_is_never_paid(
     assert mail_box.mails == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", ["?decline_rate=1"], indirect=True)
 async def test_a_declined_order_fails_and_returns_its_stock(
     customer: ShopClient, product: Json, app: App, payments_file: Path, mail_box: MailBox
@@ -213,6 +215,7 @@ async def settle(app: App, customer: ShopClient, order: Json, gateway: Gateway) 
         await settlement(app, gateway).settle(owner, UUID(order["id"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before_prepare", "after_prepare", "before_confirm", "after_confirm"])
 async def test_an_interrupted_attempt_is_continued_and_pays_once(
     customer: ShopClient, product: Json, app: App, payments_file: Path, when: str
@@ -226,6 +229,7 @@ async def test_an_interrupted_attempt_is_continued_and_pays_once(
     assert movements(payments_file) == {order["id"]: [PRICE]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settled", [True, False], ids=["settled immediately", "settled later"])
 @pytest.mark.parametrize("when", ["before_prepare", "after_prepare", "before_confirm", "after_confirm"])
 async def test_an_order_cancelled_during_its_payment_is_refunded_or_never_paid(
@@ -248,6 +252,7 @@ async def test_an_order_cancelled_during_its_payment_is_refunded_or_never_paid(
     assert await customer.stock_of(product) == STOCK
 
 
+@pytest.mark.slow
 async def test_an_expired_idempotency_key_does_not_cause_a_second_charge(
     customer: ShopClient, product: Json, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +276,7 @@ async def test_an_expired_idempotency_key_does_not_cause_a_second_charge(
         assert [amount for _, amount in stripe.movements] == [PRICE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["after_cancel", "after_refund"])
 async def test_a_refund_with_a_lost_response_is_executed_once(
     customer: ShopClient, product: Json, app: App, payments_file: Path, when: str
@@ -283,6 +289,7 @@ async def test_a_refund_with_a_lost_response_is_executed_once(
     assert movements(payments_file) == {order["id"]: [PRICE, -PRICE]}
 
 
+@pytest.mark.slow
 async def test_concurrent_attempts_pay_once(customer: ShopClient, product: Json, app: App, payments_file: Path) -> None:
     order = await order_of(customer, product)
     await asyncio.gather(
@@ -292,6 +299,7 @@ async def test_concurrent_attempts_pay_once(customer: ShopClient, product: Json,
     assert movements(payments_file) == {order["id"]: [PRICE]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", ["?loss_rate=0.2"], indirect=True)  # one in 25,000 orders fails all ten attempts
 async def test_every_order_is_settled_with_a_gateway_that_loses_responses(
     customer: ShopClient, product: Json, app: App, payments_file: Path, monkeypatch: pytest.MonkeyPatch
@@ -309,6 +317,7 @@ async def test_every_order_is_settled_with_a_gateway_that_loses_responses(
     assert [sum(movements(payments_file).get(order["id"], [])) for order in orders] == [0] * 5 + [PRICE] * 3
 
 
+@pytest.mark.slow
 async def test_an_order_without_a_job_is_settled_by_the_cleanup(
     customer: ShopClient, product: Json, app: App, payments_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,6 +336,7 @@ async def test_an_order_without_a_job_is_settled_by_the_cleanup(
     assert movements(payments_file) == {paid["id"]: [PRICE, -PRICE], other["id"]: [PRICE]}
 
 
+@pytest.mark.slow
 async def test_an_order_is_settled_with_stripe(settings: ShopSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Backoff, "delay_seconds_after", lambda *_: 0.0)
     with stripe_server() as stripe:

@@ -57,6 +57,7 @@ async def test_a_list_is_filtered_by_category_and_price(anyone: ShopClient) -> N
     assert items
 
 
+@pytest.mark.slow
 @each("q", ["wireless headphones", "WIRELESS", "wirel head", "headphones juniper", "cancelling noise"])
 async def test_a_search_finds_words_and_prefixes_in_name_and_description(anyone: ShopClient, q: str) -> None:
     found = await every_page(anyone, f"limit=100&q={quote(q)}")
@@ -77,6 +78,7 @@ async def test_a_search_is_never_read_as_an_expression(anyone: ShopClient, q: st
     assert all(item["name"] for item in answer.json()["items"])
 
 
+@pytest.mark.slow
 async def test_a_search_finds_changed_products_and_no_deleted_ones(admin: ShopClient) -> None:
     made = await admin.send("POST", "/v1/products", {**DRAFT, "name": "Zyzzyva Lamp"})
     path = made.headers["location"]
@@ -94,6 +96,7 @@ async def test_a_list_has_only_the_requested_fields(anyone: ShopClient) -> None:
     assert {tuple(item) for item in items} == {("name", "price_cents")}
 
 
+@pytest.mark.slow
 @each("query", ["limit=2", "fields=id", "fields=price_cents,name,created_at", "fields=name&q=lamp"])
 async def test_a_list_matches_its_openapi_schema(app: App, anyone: ShopClient, query: str) -> None:
     """Regression: with ``fields=``, products lacked required fields of their schema."""
@@ -143,6 +146,7 @@ async def test_an_invalid_query_of_a_list_is_refused(anyone: ShopClient, query: 
     assert error_paths(problem) == {path}
 
 
+@pytest.mark.slow
 @each("query", ["q=%FF", "q=%ED%A0%80"])
 async def test_a_query_that_is_not_utf8_is_refused(anyone: ShopClient, query: str) -> None:
     assert_problem(await anyone.get(f"/v1/products?{query}"), 400, "malformed_request")
@@ -204,6 +208,7 @@ async def test_an_admin_creates_changes_and_deletes_a_product(admin: ShopClient)
     assert_problem(await admin.get(path), 404, "not_found")
 
 
+@pytest.mark.slow
 async def test_a_change_of_a_product_needs_the_current_etag(admin: ShopClient) -> None:
     made = await admin.send("POST", "/v1/products", DRAFT)
     path = made.headers["location"]
@@ -230,6 +235,7 @@ async def statuses_of(*requests: Coroutine[Any, Any, httpx.Response]) -> list[in
     return sorted(answer.status_code for answer in await asyncio.gather(*requests))
 
 
+@pytest.mark.slow
 async def test_every_concurrent_change_with_if_match_star_succeeds(admin: ShopClient) -> None:
     """RFC 9110 section 13.1.1: `*` matches any existing product. Regression: all updates but the first got a 412."""
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
@@ -237,6 +243,7 @@ async def test_every_concurrent_change_with_if_match_star_succeeds(admin: ShopCl
     assert (await admin.get(path)).json()["version"] == 9
 
 
+@pytest.mark.slow
 async def test_concurrent_changes_succeed_once_for_each_version_in_if_match(admin: ShopClient) -> None:
     """Regression: an update was rejected if its list also named the next version."""
     path = (await admin.send("POST", "/v1/products", DRAFT)).headers["location"]
@@ -244,6 +251,7 @@ async def test_concurrent_changes_succeed_once_for_each_version_in_if_match(admi
     assert await statuses_of(*changes) == [200] * 3 + [412] * 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("if_match", ['"1.v1"', "*"])
 async def test_one_of_several_concurrent_deletes_succeeds_and_the_others_get_a_404(
     admin: ShopClient, if_match: str
@@ -294,6 +302,7 @@ async def test_an_invalid_product_is_refused(admin: ShopClient, body: Json, path
     assert error_paths(problem) == paths
 
 
+@pytest.mark.slow
 @each("body", [{"stock": None}, {"name": None}, {"stock": -1}, {"colour": "red"}])
 async def test_an_invalid_patch_of_a_product_is_refused(admin: ShopClient, body: Json) -> None:
     product = await admin.first_product()

@@ -117,6 +117,7 @@ FAULTS: list[tuple[str, str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 async def test_no_failure_writes_a_secret_a_code_or_a_token_to_the_log(
     issuer: LoopbackIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,7 @@ async def test_a_worker_with_full_slots_notifies_another_worker(
         await harness.wait_for_states(lambda states: states == ["running"] * 4, 10)
 
 
+@pytest.mark.slow
 async def test_a_worker_claims_jobs_of_its_queues_only(harness: JobsHarness) -> None:
     await harness.enqueue(sample_jobs.note.with_options(queue="images"), text="image")
     await harness.enqueue(sample_jobs.note, text="default")

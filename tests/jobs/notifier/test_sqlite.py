@@ -4,10 +4,13 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+
 from restwell.database._sqlite import SqliteDatabase
 from restwell.jobs._notifier.sqlite import SqliteNotifier
 
 
+@pytest.mark.slow
 async def test_a_wait_ends_with_the_commit_of_another_process_and_not_before(tmp_path: Path) -> None:
     """Breaks when the version is not remembered from one wait to the next: a commit between them would be missed."""
     path = tmp_path / "jobs.db"
