@@ -35,13 +35,16 @@ async def works(database: Database, url: str) -> CacheHarness:
     """Check that a value is cached, shared and invalidated. The caller must close the caches of the harness."""
     harness = CacheHarness(database, lambda: RedisStore(url, "test", CacheSuspension(database), strict=True))
     one, two = await harness.cache(), await harness.cache()
-    before = await harness.get(one)
-    assert [await harness.get(two), harness.loads] == [before, 1]
-    for number in range(before + 1, before + 4):
-        await harness.set(one, number)
-        assert [await harness.get(two), await harness.get(one)] == [number, number]
-    assert harness.loads == 4
-    return harness
+    written = await harness.get(one)
+    for _ in range(5):  # on a busy machine, a command may exceed its time limit, and a value is then loaded again
+        loads = harness.loads
+        for _ in range(3):
+            written += 1
+            await harness.set(one, written)
+            assert [await harness.get(two), await harness.get(one)] == [written, written]
+        if harness.loads == loads + 3:
+            return harness
+    raise AssertionError("values are loaded again without a write")
 
 
 async def close(harness: CacheHarness) -> None:
@@ -165,9 +168,10 @@ async def test_the_cache_stays_correct_when_a_cluster_loses_a_primary(
     one, two = harness.stores
     keys = [server for server in cluster if int(_redis_cli(server.port, "dbsize"))]
     assert keys
+    last, loads = await harness.get(one), harness.loads
     await one.invalidate_now()
-    loads = harness.loads
-    assert [await harness.get(one), harness.loads] == [3, loads + 1]
+    assert await harness.get(one) == last
+    assert harness.loads > loads
     prefix = harness.stores[one]._prefix  # type: ignore[attr-defined]  # a RedisStore
     first = await primary_of(cluster, f"{prefix}t:{TAG}")
     first.kill()
