@@ -22,7 +22,7 @@ from restwell.database._migration_writer import Differences, compare
 from restwell.errors import ConfigurationError
 
 FILL = (
-    "INSERT INTO authors (id, name) VALUES (1, 'Ann')",
+    "INSERT INTO authors (id, name) VALUES (1, 'world')",
     "INSERT INTO notes (id{}) VALUES (1{})",
 )
 count_notes = query("test.count_notes", text("SELECT count(*) FROM notes"), into=int)
