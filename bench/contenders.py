@@ -118,7 +118,9 @@ def command_for(name: str, source: str) -> tuple[list[str], dict[str, str]]:
     folder, *settings = source.split(",")
     paths = ":".join(str(Path(one).resolve()) for one in folder.split(":"))
     environment_of_restwell = {"PYTHONPATH": paths, "RESTWELL_APP": "shop.app:shop", "LOG_FORMAT": "json"}
-    environment_of_restwell |= {"RATE_LIMIT_SCALE": "1000000"} | dict(setting.split("=", 1) for setting in settings)
+    environment_of_restwell |= {"RATE_LIMIT_SCALE": "1000000", "REQUEST_TIMEOUT_SECONDS": "30"} | dict(
+        setting.split("=", 1) for setting in settings
+    )
     return [sys.executable, "-m", "restwell", "serve"], environment_of_restwell
 
 

@@ -71,11 +71,10 @@ async def test_a_slow_database_makes_requests_slow_and_nothing_worse(proxied: Pr
     longest_live = await check_health_until(stop, proxied.shop.url)
     attempts = gathered(await asyncio.gather(*buying))
     assert {attempt.status for attempt in attempts} <= {201, 503}
-    assert max(attempt.seconds for attempt in attempts) <= score.size(
-        REQUEST_SECONDS + 1, REQUEST_SECONDS
-    )  # the test process uses the same cores
+    slowest = max(attempt.seconds for attempt in attempts)
+    assert slowest <= score.size(2 * REQUEST_SECONDS, REQUEST_SECONDS)  # the test process uses the same cores
     assert "database_busy" in {attempt.code for attempt in attempts}
-    assert longest_live < score.size(1, LIVE_SECONDS)
+    assert longest_live < score.size(3, LIVE_SECONDS)
     proxied.proxy.delay_seconds = 0
     await asyncio.sleep(3)
     after = gathered(await asyncio.gather(*proxied.buy(time.monotonic() + 2, "after")))
@@ -84,7 +83,7 @@ async def test_a_slow_database_makes_requests_slow_and_nothing_worse(proxied: Pr
     await audit(proxied.server.url, proxied.product, attempts)
     codes = sorted({attempt.code for attempt in attempts} - {""})
     score.note(
-        f"slowest {max(attempt.seconds for attempt in attempts):.1f} s, {', '.join(codes) or 'none refused'};"
+        f"slowest {slowest:.1f} s, {', '.join(codes) or 'none refused'};"
         f" liveness {longest_live * 1_000:.0f} ms; open files {before} before, {proxied.open_files()} after"
     )
 

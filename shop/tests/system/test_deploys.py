@@ -88,6 +88,7 @@ Change = Callable[[tuple[Node, Node], int], float]
 def two_nodes(folder: Path, url: str) -> Iterator[tuple[Node, Node]]:
     """Two servers on one database."""
     settings = {"DATABASE_URL": url, "RESTWELL_APP": "shop.app:shop", "LOG_LEVEL": "warning"}
+    settings |= {"REQUEST_TIMEOUT_SECONDS": "30"}  # a sign-in on a busy machine
     settings |= {"DRAIN_SECONDS": str(DRAIN_SECONDS), "PAYMENTS_URL": f"fake:///{folder / 'payments.db'}"}
     for command in ("migrate", "seed"):
         restwell(command, cwd=folder, **settings).check_returncode()
