@@ -41,7 +41,7 @@ async def test_a_lost_lease_cancels_its_running_job(harness: JobsHarness) -> Non
 async def test_leases_are_extended_while_the_event_loop_is_blocked(harness: JobsHarness) -> None:
     """Breaks if the heartbeat runs in the event loop of the worker: each job is then run again.
 
-    On SQLite the loop may hold the lock of the database when it is blocked, and nobody else can write then.
+    On SQLite the loop may hold the lock of the database when it is blocked, and no other connection can write then.
     """
     lease: dict[str, Any] = {"heartbeat_seconds": 0.2, "lease_seconds": 2.0}
     attempts: list[int] = []
