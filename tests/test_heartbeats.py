@@ -13,10 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from processes import children_of
 from raw_client import send_raw
 from restwell._heartbeats import HeartbeatMonitor, send_heartbeats
 from restwell.database import Migrations, open_database
-from servers import RESTWELL, SUPPORT, Served, children_of, serving, wait_until
+from servers import RESTWELL, SUPPORT, Served, serving, wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,8 @@ from typing import Final
 import pytest
 
 from environments import migrated
-from servers import RESTWELL, RUN, assert_nothing_left, children_of, free_port
+from processes import RUN, assert_nothing_left, children_of
+from servers import RESTWELL, free_port
 
 MOMENTS = (0.0, 0.6)
 NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from servers import SUPPORT, Served, descendants_of, serve, wait_until
+from processes import descendants_of
+from servers import SUPPORT, Served, serve, wait_until
 
 pytestmark = pytest.mark.integration
 

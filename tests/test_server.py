@@ -10,20 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from servers import (
-    READY_SECONDS,
-    RESTWELL,
-    RUN,
-    SUPPORT,
-    Served,
-    assert_nothing_left,
-    children_of,
-    free_port,
-    processes_of,
-    restwell,
-    serve,
-    wait_until,
-)
+from processes import READY_SECONDS, RUN, assert_nothing_left, children_of, processes_of
+from restwell._child_processes import STOP_SECONDS
+from servers import RESTWELL, SUPPORT, Served, free_port, restwell, serve, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -148,6 +137,34 @@ def test_a_server_ends_on_sigterm_at_any_moment_of_its_start(tiny_env: dict[str,
         assert_nothing_left(run)
         assert processes_of(run) == []
         assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("moment", ["Event", "ASGIWorker"])
+def test_a_worker_ends_on_a_sigterm_between_two_runs_of_its_event_loop(
+    tiny_env: dict[str, str], tmp_path: Path, moment: str
+) -> None:
+    """Breaks with Granian's handlers: uvloop calls them only for a signal that arrives while it runs.
+
+    The main process sends SIGTERM twice, and Granian's signal blocks the process when it is set again.
+    Granian creates its Event before the start of the application, and its ASGIWorker after it.
+    """
+    (tmp_path / "signalled.py").write_text(
+        "import asyncio, os, signal, time\nfrom types import SimpleNamespace\nfrom granian.server import mp\n"
+        "from tiny.app import project\n"
+        "Event, ASGIWorker = asyncio.Event, mp.ASGIWorker\n"
+        "def signalled(name, create, *arguments):\n"
+        f"    if name == {moment!r}:\n        os.kill(os.getppid(), signal.SIGTERM)\n        time.sleep(0.5)\n"
+        "    return create(*arguments)\n"
+        "mp.asyncio = SimpleNamespace(Event=lambda: signalled('Event', Event))\n"
+        "mp.ASGIWorker = lambda *arguments: signalled('ASGIWorker', ASGIWorker, *arguments)\n"
+    )
+    env = {**os.environ, **tiny_env, "RESTWELL_APP": "signalled:project", "PORT": str(free_port()), "WORKERS": "1"}
+    env["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    started = time.monotonic()
+    done = restwell("serve", cwd=tmp_path, **env)
+    assert done.returncode == 0, done.stderr
+    assert "refused to gracefully stop" not in done.stderr
+    assert time.monotonic() - started < STOP_SECONDS
 
 
 def test_a_server_ends_on_sigterm_while_it_replaces_a_worker(tiny_env: dict[str, str], tmp_path: Path) -> None:

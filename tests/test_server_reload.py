@@ -17,7 +17,8 @@ from granian.server.common import AbstractServer
 from granian.server.mp import MPServer
 
 from environments import migrated
-from servers import RESTWELL, Served, children_of, serving, wait_until
+from processes import children_of
+from servers import RESTWELL, Served, serving, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -121,7 +122,7 @@ async def test_code_that_does_not_start_replaces_no_worker(served: Served, tmp_p
 def test_the_private_methods_of_granian_are_those_that_the_server_was_written_for() -> None:
     """Fails on an upgrade that changes them: compare restwell/_server.py with the new ones, then change the digest.
 
-    The server overrides ``_respawn_workers``, calls ``_spawn_worker``, and relies on what the others do.
+    The server overrides ``_respawn_workers`` and ``set_loop_signals``, calls ``_spawn_worker``, and uses the others.
     """
     used = [
         MPServer._spawn_worker,

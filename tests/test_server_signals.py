@@ -12,15 +12,9 @@ import pytest
 from granian.server.mp import MPServer
 
 from environments import IMMEDIATE_SECONDS, assert_ignores_user_signals, migrated, wait_for_exit
+from processes import children_of
 from restwell._server import _Server
-from servers import (
-    RESTWELL,
-    Served,
-    children_of,
-    serve,
-    serving,
-    wait_until,
-)
+from servers import RESTWELL, Served, serve, serving, wait_until
 
 pytestmark = pytest.mark.integration
 

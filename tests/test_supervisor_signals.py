@@ -13,7 +13,8 @@ import pytest
 import sample_jobs
 from environments import IMMEDIATE_SECONDS, assert_ignores_user_signals, migrated, wait_for_exit
 from jobs_harness import open_harness
-from servers import children_of, descendants_of, wait_until, working
+from processes import children_of, descendants_of
+from servers import wait_until, working
 
 pytestmark = pytest.mark.integration
 

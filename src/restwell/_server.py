@@ -21,6 +21,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 import structlog
+from granian import _signals
+from granian._granian import WorkerSignal
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
@@ -72,7 +74,7 @@ def create_worker_app(channel: WorkerChannel) -> App:
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     app = create_app()
     app.kit.drain.is_stopping = lambda: bool(channel.is_stopping.value)
-    app.on_startup.append(partial(drain_on_sigterm, app.kit.drain, channel.drain_seconds))
+    _signals.set_loop_signals = partial(stop_on_signals, app.kit.drain, channel.drain_seconds)
     app.on_startup.append(partial(heartbeats.send_heartbeats, channel.heartbeats))
     # Objects created so far are permanent: exclude them from garbage collection (docs/decisions/0006).
     gc.collect()
@@ -80,22 +82,26 @@ def create_worker_app(channel: WorkerChannel) -> App:
     return app
 
 
-def drain_on_sigterm(drain: Drain, seconds: float) -> None:
-    """On SIGTERM close the connections of this process, request by request, and stop after ``seconds``.
+def stop_on_signals(drain: Drain, seconds: float, loop: asyncio.AbstractEventLoop) -> WorkerSignal:
+    """On SIGTERM or SIGINT close the connections of this process, request by request, and stop after ``seconds``.
 
-    Event streams end at once: their clients connect again, to another server.
+    Event streams end at once: their clients connect again, to another server. Returns Granian's signal to stop: the
+    process then accepts no connection any more, closes idle ones and finishes the requests in progress.
 
-    Granian has set its handlers before the application starts. Its one of SIGINT stops the process: it accepts no
-    connection any more, closes idle ones and finishes the requests in progress.
+    It takes the place of Granian's own function. Granian runs the event loop once for the start of the application and
+    once to serve, and uvloop does not call its handlers for a signal that arrives in between, so these are Python's.
+    Granian's signal must not be set twice: the second time may block for ever, with the GIL.
     """
-    loop = asyncio.get_running_loop()
+    stop = WorkerSignal()
 
     def begin() -> None:
         if not drain.is_draining:
             drain.begin()
-            loop.call_later(seconds, signal.raise_signal, signal.SIGINT)
+            loop.call_later(seconds, stop.set)
 
-    loop.add_signal_handler(signal.SIGTERM, begin)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(begin))
+    return stop
 
 
 def serve(settings: Settings, *, in_development: bool = False) -> None:

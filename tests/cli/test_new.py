@@ -10,7 +10,8 @@ import httpx
 import pytest
 import yaml
 
-from servers import READY_SECONDS, RESTWELL, restwell, serve
+from processes import READY_SECONDS
+from servers import RESTWELL, restwell, serve
 
 pytestmark = pytest.mark.integration
 

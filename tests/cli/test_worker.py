@@ -13,7 +13,8 @@ import pytest
 
 import sample_jobs
 from jobs_harness import JobsHarness, open_harness
-from servers import RESTWELL, ROOT, SUPPORT, children_of, restwell, serve, wait_until, working
+from processes import children_of
+from servers import RESTWELL, ROOT, SUPPORT, restwell, serve, wait_until, working
 
 pytestmark = pytest.mark.integration
 

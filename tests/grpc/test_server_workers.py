@@ -13,7 +13,8 @@ import pytest
 
 from environments import migrated, wait_for_exit
 from grpc_app import pb, pb_grpc
-from servers import RESTWELL, ROOT, Served, children_of, free_port, serving
+from processes import children_of
+from servers import RESTWELL, ROOT, Served, free_port, serving
 
 pytestmark = pytest.mark.integration
 

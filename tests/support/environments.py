@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from commands import Process
+from processes import descendants_of
 from restwell.database import Migrations, open_database
-from servers import SUPPORT, Served, descendants_of
+from servers import SUPPORT, Served
 
 IMMEDIATE_SECONDS: Final = 12
 """Much less than the duration of the slow request and the slow job."""

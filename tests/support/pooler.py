@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from servers import READY_SECONDS, free_port, listens, ordinary_user, wait_until
+from processes import READY_SECONDS
+from servers import free_port, listens, ordinary_user, wait_until
 
 
 def pooler_program() -> str | None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from servers import READY_SECONDS, free_port, listens, wait_until
+from processes import READY_SECONDS
+from servers import free_port, listens, wait_until
 
 
 def rabbit_program() -> str | None:

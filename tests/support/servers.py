@@ -22,12 +22,11 @@ import httpx
 
 import commands
 from commands import Process
+from processes import READY_SECONDS, RUN, assert_nothing_left
 
 ROOT = Path(__file__).parents[2]
 SUPPORT = Path(__file__).parent
 RESTWELL = Path(sys.executable).with_name("restwell")
-READY_SECONDS = 120  # the longest wait for a server, on a machine that runs other tests too
-RUN = "RESTWELL_TEST_RUN"  # in the environment of every process that a test starts, and of its children
 
 TLS: Final = httpx.create_ssl_context()  # of clients of httpx: a new one takes 20 ms
 NEEDS = "needs a server that is not on this machine"
@@ -349,44 +348,6 @@ def _started(command: tuple[str | Path, ...], folder: Path, environment: Mapping
     with Path(os.devnull).open("rb") as nothing:
         outputs = nothing.fileno(), output, output
         return commands.shared().fork([str(each) for each in command[1:]], folder, environment, outputs)
-
-
-def assert_nothing_left(run: str, session: int = -1) -> None:
-    """Assert that all processes of the run have ended; kill those that have not."""
-    deadline = time.monotonic() + READY_SECONDS
-    while (left := processes_of(run, session)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for process in left:
-        os.kill(process, signal.SIGKILL)
-    assert not left, f"{len(left)} processes outlived the server"
-
-
-def processes_of(run: str, session: int = -1) -> list[int]:
-    """The processes with this run id in their environment, or of this session (a fork shows that of its origin)."""
-    found = []
-    for proc in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended meanwhile
-            environment = (proc / "environ").read_bytes()
-            if f"{RUN}={run}".encode() in environment or os.getsid(int(proc.name)) == session:
-                found.append(int(proc.name))
-    return found
-
-
-def children_of(parent: int) -> list[int]:
-    """The child processes, without Python's resource tracker."""
-    children = []
-    for proc in Path("/proc").glob("[0-9]*"):
-        try:
-            status, command = (proc / "status").read_text(), (proc / "cmdline").read_text()
-        except OSError:
-            continue  # it has ended meanwhile
-        if f"PPid:\t{parent}\n" in status and "resource_tracker" not in command:
-            children.append(int(proc.name))
-    return children
-
-
-def descendants_of(parent: int) -> list[int]:
-    return [process for child in children_of(parent) for process in (child, *descendants_of(child))]
 
 
 def wait_until(ready: Callable[[], bool], process: Process | None = None, served: Served | None = None) -> None:

@@ -25,9 +25,10 @@ from jobs_app.app import CRONS
 from jobs_app.audit import enqueue_slow_effects, environment
 from jobs_app.broken import VARIABLE, break_on_purpose
 from jobs_harness import JobsHarness, open_harness
+from processes import descendants_of
 from rabbit import rabbit_program, rabbit_server
 from scoreboard import Score
-from servers import NEEDS, ROOT, descendants_of, redis_program, redis_server, restwell, working
+from servers import NEEDS, ROOT, redis_program, redis_server, restwell, working
 
 PARALLEL_CRASHES: Final = 4
 """The number of concurrent crashes."""

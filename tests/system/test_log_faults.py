@@ -21,17 +21,9 @@ import sample_jobs
 from api_client import assert_problem
 from environments import migrated
 from jobs_harness import open_harness
+from processes import RUN, assert_nothing_left, children_of
 from scoreboard import Score
-from servers import (
-    RESTWELL,
-    RUN,
-    Served,
-    assert_nothing_left,
-    children_of,
-    serve,
-    serve_into,
-    wait_until,
-)
+from servers import RESTWELL, Served, serve, serve_into, wait_until
 
 BOUND_SECONDS = 1.0
 """The time limit of a response on a busy machine. Before the fix there was no response."""

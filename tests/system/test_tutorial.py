@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from servers import READY_SECONDS, ROOT, Served, serve, wait_until
+from processes import READY_SECONDS
+from servers import ROOT, Served, serve, wait_until
 
 BIN: Final = Path(sys.executable).parent
 ADDRESS: Final = "http://127.0.0.1:8000"

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from servers import children_of, wait_until
+from processes import children_of
+from servers import wait_until
 
 ENGINE: Final = os.environ.get("ENGINE", "docker")
 IMAGE: Final = os.environ.get("IMAGE", "shop")

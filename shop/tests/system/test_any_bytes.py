@@ -11,8 +11,9 @@ import pytest
 
 from fuzzing import MARK, fuzz
 from mutations import Choices, from_choices, mutated
+from processes import children_of
 from scoreboard import Score
-from servers import RESTWELL, Served, children_of, restwell, serve
+from servers import RESTWELL, Served, restwell, serve
 
 GOOD: Final = (
     b"GET /v1/products?limit=1 HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -11,8 +11,9 @@ import pytest
 from api_client import Json
 from fault_proxy import FaultProxy, fault_proxy
 from order_load import Attempt, audit, buy_until, check_health_until, create_product, sign_in_customer
+from processes import descendants_of
 from scoreboard import Score
-from servers import RESTWELL, Postgres, Served, descendants_of, postgres, restwell, serving
+from servers import RESTWELL, Postgres, Served, postgres, restwell, serving
 
 BUYER_COUNT = 6
 LIVE_SECONDS = 0.1

@@ -19,21 +19,10 @@ import pytest
 from api_client import Json
 from fault_proxy import FaultProxy, fault_proxy
 from order_load import Attempt, audit, create_product, sign_in_customer
+from processes import RUN, assert_nothing_left, children_of
 from reverse_proxy import nginx
 from scoreboard import Score
-from servers import (
-    NEEDS,
-    RESTWELL,
-    RUN,
-    SETTINGS,
-    TLS,
-    Served,
-    assert_nothing_left,
-    children_of,
-    free_port,
-    restwell,
-    wait_until,
-)
+from servers import NEEDS, RESTWELL, SETTINGS, TLS, Served, free_port, restwell, wait_until
 from shop_client import ShopClient
 
 CLIENTS = 16

@@ -15,9 +15,10 @@ import httpx
 import pytest
 
 from order_load import http_client
+from processes import children_of
 from reverse_proxy import nginx
 from scoreboard import Score
-from servers import NEEDS, RESTWELL, Served, children_of, restwell, serving
+from servers import NEEDS, RESTWELL, Served, restwell, serving
 
 JSON: Final = b"Host: shop.test\r\nContent-Type: application/json\r\n"
 USERS: Final = b"POST /v1/users HTTP/1.1\r\n" + JSON

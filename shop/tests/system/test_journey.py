@@ -13,7 +13,8 @@ import pytest
 
 from api_client import assert_problem
 from order_load import empty_database
-from servers import NEEDS, ROOT, TLS, Served, descendants_of, redis_program, redis_server, serve
+from processes import descendants_of
+from servers import NEEDS, ROOT, TLS, Served, redis_program, redis_server, serve
 from shop_client import ShopClient
 
 GRACE = {"email": "grace@example.com", "password": "a nanosecond is a foot", "name": "Grace Hopper"}

@@ -13,8 +13,9 @@ import pytest
 
 from api_client import Json
 from order_load import Attempt, audit, buy_for, charges_in, create_product, http_client, sign_in_customer
+from processes import children_of
 from scoreboard import Score
-from servers import RESTWELL, Served, children_of, restwell, serving, wait_until, working
+from servers import RESTWELL, Served, restwell, serving, wait_until, working
 from shop_client import ShopClient
 
 

@@ -17,9 +17,10 @@ from sqlalchemy import column, func, select, table, update
 
 from api_client import Json
 from order_load import charges_in, http_client
+from processes import children_of
 from restwell.database import open_database, param, query
 from scoreboard import Score
-from servers import RESTWELL, Served, children_of, restwell, serving, working
+from servers import RESTWELL, Served, restwell, serving, working
 from shop.orders.models import order_lines, orders
 from shop.products.models import products
 from shop_client import ShopClient

@@ -12,8 +12,9 @@ import pytest
 
 from load import Load, LoadResult
 from order_load import create_product, http_client, sign_in_customer
+from processes import descendants_of
 from scoreboard import Score
-from servers import RESTWELL, Served, descendants_of, restwell, serving, working
+from servers import RESTWELL, Served, restwell, serving, working
 
 CONNECTIONS = 16
 PART_OF_PEAK = 0.6

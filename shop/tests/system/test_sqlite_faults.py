@@ -12,8 +12,9 @@ import apsw
 import pytest
 
 from order_load import audit, buy_for, create_product, is_intact
+from processes import children_of
 from scoreboard import Score
-from servers import RESTWELL, Served, children_of, restwell, serve, wait_until
+from servers import RESTWELL, Served, restwell, serve, wait_until
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from restwell.database import Database, Transaction
+from restwell.errors import ServiceUnavailable
 from restwell.jobs import _queries as queries
 from restwell.jobs._rows import ClaimedJob, ExpiredJob
 from restwell.jobs._tables import JobState
@@ -35,15 +36,18 @@ class JobStore:
         if self._database.dialect == "postgresql":
             claimed = await self._database.all(queries.claim, queues=queues, count=count, **lease)
             return sorted(claimed, key=lambda one: (queues.index(one.queue), -one.priority, one.id))
-        # Reads do not block; a write transaction blocks every other writer.
-        waiting = [queue for queue in queues if await self._database.find(queries.has_ready, queue=queue) is not None]
         claimed = []
-        if waiting:
-            async with self._database.transaction() as tx:
-                for queue in waiting:
-                    if len(claimed) < count:
-                        more = await tx.all(queries.claim, queue=queue, count=count - len(claimed), **lease)
-                        claimed += sorted(more, key=lambda one: (-one.priority, one.id))
+        for queue in queues:
+            try:
+                # A read blocks no other writer. The write begins and commits in one call, so the lock of the database
+                # is not held while a job blocks the event loop.
+                if len(claimed) < count and await self._database.find(queries.has_ready, queue=queue) is not None:
+                    more = await self._database.all(queries.claim, queue=queue, count=count - len(claimed), **lease)
+                    claimed += sorted(more, key=lambda one: (-one.priority, one.id))
+            except ServiceUnavailable:
+                if not claimed:
+                    raise
+                break  # those that are claimed must run
         return claimed
 
     async def extend(self, running: Mapping[UUID, int]) -> set[UUID]:

@@ -14,10 +14,11 @@ from sqlalchemy import func, select
 
 import sample_jobs
 from jobs_harness import JobsHarness, effects
+from processes import children_of
 from restwell.database import query
 from restwell.jobs import JobState
 from restwell.jobs._tables import failures, jobs
-from servers import SUPPORT, Served, children_of
+from servers import SUPPORT, Served
 
 running = query(
     "harness.running", select(jobs.c.id, jobs.c.attempts).where(jobs.c.state == "running").limit(1_000), into=dict
