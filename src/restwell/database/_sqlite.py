@@ -37,7 +37,7 @@ PRAGMA busy_timeout = {BUSY_TIMEOUT_MS};
 PRAGMA synchronous = FULL;
 PRAGMA foreign_keys = ON;
 PRAGMA temp_store = MEMORY;
-PRAGMA cache_size = -32768;
+PRAGMA cache_size = -4096;
 """
 _UNIQUE: Final = frozenset({apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY})
 _BUSY: Final = (apsw.BusyError, apsw.LockedError)
