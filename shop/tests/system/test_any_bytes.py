@@ -67,6 +67,7 @@ FULL: Final = 5_000
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("shop")
     settings = {"DATABASE_URL": f"sqlite:///{folder / 'shop.db'}", "RESTWELL_APP": "shop.app:shop", "WORKERS": "1"}
+    settings["KEEPALIVE_SECONDS"] = "60"  # a busy machine may leave a connection idle for the default of ten
     restwell("migrate", cwd=folder, **settings).check_returncode()
     with serve(folder, RESTWELL, "serve", cwd=folder, **settings) as served:
         yield served

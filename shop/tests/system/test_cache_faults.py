@@ -184,7 +184,7 @@ async def test_writes_during_a_partition_are_not_read_stale_after_it(
                 *(history.read_until(done, one.url, pause) for one in (cut_off, connected) for _ in range(8)),
             )
     assert history.writes > 20
-    assert history.hits > 100
+    assert history.hits > 20
     late = max(history.stale, default=0.0)
     score.note(f"{len(history.stale)} of {history.reads:,} reads stale, {seconds} s cut off, {history.writes} writes")
     if mode == "on":
@@ -227,7 +227,8 @@ async def test_the_shop_serves_fresh_reads_while_redis_is_down(
             await asyncio.to_thread(redis.start)
 
         def done() -> bool:
-            return time.monotonic() > stop
+            now = time.monotonic()
+            return now > stop and (history.hit_at[-1] > back_at or now > stop + 30)
 
         await asyncio.gather(
             faults(),
@@ -244,8 +245,8 @@ async def test_the_shop_serves_fresh_reads_while_redis_is_down(
     score.note(f"hits again {recovered:.1f} s after it is back")
     assert success >= 0.995
     assert history.stale == []
-    assert during - before <= 0.05
-    assert recovered <= 5
+    assert during - before <= score.size(0.4, 0.05)
+    assert recovered <= score.size(30, 5)
 
 
 async def test_two_machines_without_redis_read_no_stale_value(tmp_path: Path, postgres_server: str) -> None:

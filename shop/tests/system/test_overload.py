@@ -25,6 +25,7 @@ async def shop(tmp_path: Path, empty_url: str) -> AsyncIterator[Served]:
         "RESTWELL_APP": "shop.app:shop",
         "RATE_LIMIT_SCALE": "0",
         "LOG_FORMAT": "json",
+        "KEEPALIVE_SECONDS": "60",  # a busy machine may leave a connection without a request for the default of ten
     }
     for command in ("migrate", "seed"):
         restwell(command, cwd=tmp_path, **settings).check_returncode()
