@@ -38,7 +38,7 @@ def test_a_killed_test_run_leaves_no_process_and_no_folder(how: signal.Signals, 
     program = [sys.executable, "-m", "pytest", "-q", __file__, "-k", "test_that_gets_killed", "-p", "no:cacheprovider"]
     run = subprocess.Popen(program, cwd=ROOT, env={**os.environ, BEGUN: str(begun)}, stdout=subprocess.DEVNULL)
     try:
-        wait_until(begun.exists, run)
+        wait_until(lambda: begun.exists() and begun.read_text() != "", run)
     finally:
         run.send_signal(how)
         run.wait()
