@@ -15,7 +15,7 @@ from restwell.errors import DeadlineExceeded
 async def test_loads_beyond_the_limit_are_refused(harness: CacheHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks without the limit, or if a nested load waits for a second slot."""
     monkeypatch.setattr(loads, "MAX_CONCURRENT_LOADS", 1)
-    cache = await harness.cache(load_timeout_seconds=0.4)
+    cache = await harness.cache(load_timeout_seconds=2)
     gate = Gate(harness)
 
     async def nested() -> Value:
