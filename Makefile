@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run clients image test test-kit test-shop test-installed test-litestar-next test-quick quick-features quick-rest quick-shop .venv/.servers coverage scoreboard bench deploy-check dist smoke check format api proto lock clean
+.PHONY: help run clients image test test-kit test-shop test-installed test-litestar-next test-quick quick-features quick-rest quick-shop .venv/.servers coverage scoreboard bench deploy-check dist smoke check docs docs-serve reference format api proto lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,7 +62,7 @@ quick-shop:
 
 QUICK := -m "unit and not slow" --quiet --no-header
 FEATURES := $(addprefix tests/,accounts jobs observability ops)
-HOUSE := $(addprefix tests/test_,coupling.py house.py language.py mirror.py public_names.py python_api.py)
+HOUSE := $(addprefix tests/test_,coupling.py house.py language.py mirror.py public_names.py python_api.py reference_pages.py)
 PARALLEL := --numprocesses=auto --dist=worksteal
 
 coverage: .venv/.servers ## Run every test and report which branches of the kit none has run
@@ -108,6 +108,16 @@ check: .venv/.dev ## Check format, lint, types, the rules of the house, what is 
 	@$(BIN)/pytest --quiet --no-header $(HOUSE) tests/dashboards/test_files.py tests/observability/test_metrics_document.py
 	@cd shop && ../$(BIN)/pytest --quiet --no-header tests/test_house.py
 
+docs: .venv/.dev ## Build the documentation site into build/site; a broken link fails
+	@NO_COLOR=1 $(BIN)/zensical build --clean --strict
+	@echo "build/site/index.html; make docs-serve shows it with its search"
+
+docs-serve: .venv/.dev ## Serve the documentation site, and build it again when a page changes (DOCS_PORT=)
+	@NO_COLOR=1 $(BIN)/zensical serve --dev-addr 127.0.0.1:$(or $(DOCS_PORT),8001)
+
+reference: .venv/.dev ## Write the generated pages of docs/: settings, commands, errors, events, HTTP and Python API, decisions, llms.txt
+	@$(BIN)/python tests/support/reference_pages.py
+
 format: .venv/.dev ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format --quiet
@@ -130,7 +140,7 @@ IMAGE_EXTRAS := $(addprefix --extra ,auth docs graphql grpc mail ops otel postgr
 LOCK := --quiet --universal --no-emit-package restwell --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 clean: ## Remove the environment and everything made
-	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .coverage*
+	@rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .coverage*
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "restwell needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
