@@ -25,6 +25,7 @@ OF_THE_REPOSITORY: Final = {
     "parsing_cost",
     "public_names",
     "python_api",
+    "reference_pages",
     "scoreboard",
 }
 """What files beside those of modules test: the rules of the repository, and the helpers of the tests."""

@@ -43,7 +43,7 @@ MEANINGS: Final = {
     "OTEL_EXPORTER_OTLP_PROTOCOL": "The protocol of the exporter.",
     "OTEL_SERVICE_NAME": "Name of the service in traces; unset: the name of the application.",
     "OTEL_RESOURCE_ATTRIBUTES": "Attributes of all traces, as name=value pairs, separated by commas.",
-    "OTEL_TRACES_SAMPLER": "parentbased_traceidratio: the caller decides whether its requests are sampled.",
+    "OTEL_TRACES_SAMPLER": "parentbased: the caller decides whether its requests are sampled.",
     "OTEL_TRACES_SAMPLER_ARG": "Fraction of the requests whose traces are exported.",
     "RATE_LIMIT_READS": "Reads of a client, as requests/seconds.",
     "RATE_LIMIT_WRITES": "Writes of a client, as requests/seconds.",
