@@ -1,42 +1,30 @@
 """Every block of docs/tutorial.md runs, in the order of the page, beside the server that the page starts."""
 
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import pytest
 
+from documents import blocks
 from processes import READY_SECONDS
-from servers import ROOT, Served, serve, wait_until
+from servers import Served, free_port, serve, wait_until
 
 BIN: Final = Path(sys.executable).parent
 ADDRESS: Final = "http://127.0.0.1:8000"
-BLOCK: Final = re.compile(r"(?:^`([\w/.]+)`:\n\n)?^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-class Block(NamedTuple):
-    file: str
-    language: str
-    code: str
-
-
-def blocks(document: str) -> Iterator[Block]:
-    for file, language, code in BLOCK.findall((ROOT / document).read_text()):
-        yield Block(file, language, code)
 
 
 def test_every_block_of_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails if a block fails, or prints something else than the page says."""
     monkeypatch.setenv("PATH", f"{BIN}:{'/usr/bin:/bin'}")
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # this environment has all that the page installs
+    monkeypatch.setenv("PORT", str(port := free_port()))
     printed, served = "", None
     with ExitStack() as stack:
         for file, language, code in blocks("docs/tutorial.md"):
-            if "migrations" in code and served is not None:
+            if ("migrations" in code or "APP_ENV=production" in code) and served is not None:
                 stack.close()  # as the page says
                 served = None
             if file:
@@ -47,13 +35,13 @@ def test_every_block_of_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.Mo
                 served = stack.enter_context(serve(tmp_path, *code.split(), cwd=tmp_path))
             else:
                 assert language == "sh"
-                printed = _run(code.replace(ADDRESS, served.url if served else ADDRESS), tmp_path)
+                printed = _run(code.replace(ADDRESS, served.url if served else f"http://127.0.0.1:{port}"), tmp_path)
 
 
-def test_the_readme_begins_with_the_hello_of_the_tutorial() -> None:
+def test_the_readme_and_the_start_page_have_the_hello_of_the_tutorial() -> None:
     hello = next(block.code for block in blocks("docs/tutorial.md") if block.file == "hello.py")
-    readme = [block for block in blocks("README.md") if block.language == "python"]
-    assert readme[0].code == hello
+    for page in ("README.md", "docs/index.md"):
+        assert next(block.code for block in blocks(page) if block.language == "python") == hello, page
 
 
 def _write(file: Path, code: str, served: Served | None) -> None:
