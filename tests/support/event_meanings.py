@@ -5,6 +5,7 @@ from typing import Final
 COMPUTED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "deadline_exceeded": ("warning", ("path", "route")),
     "job_expired": ("warning", ("job", "job_id", "requires", "state", "worker")),
+    "job_failed": ("error, warning", ("error", "exception", "state")),
     "parked_job_expired": ("warning", ("job", "job_id", "requires", "state", "worker")),
     "replica_available": ("warning", ("cause", "replica")),
     "replica_unavailable": ("warning", ("cause", "replica")),
@@ -34,6 +35,7 @@ MEANINGS: Final = {
     "issuer_unavailable": "The keys of the trusted issuer could not be fetched; known keys stay in use for a day.",
     "job_claim_failed": "A worker could not ask for jobs. It asks again.",
     "job_expired": "Its worker died or hung: the job is ready again, or dead after its last attempt.",
+    "job_failed": "An attempt raised an error. The job is scheduled again, or dead (then the level is error).",
     "job_failure_not_recorded": "It was not stored that an attempt failed; the job runs again when its lease ends.",
     "job_lease_lost": "A worker was too slow or disconnected, and another one has the job. Its writes have no effect.",
     "job_listener_disconnected": "Notifications of PostgreSQL are interrupted: jobs start up to a second late.",
