@@ -28,6 +28,22 @@ def check_smtp_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def check_redis_url(value: SecretStr) -> SecretStr:
+    if not re.match(r"(rediss?(\+sentinel|\+cluster)?|unix)://", value.get_secret_value()):
+        raise ValueError("must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
+    check_installed("redis", "redis")
+    return value
+
+
+def check_broker_url(value: SecretStr) -> SecretStr:
+    if not re.match(r"(rediss?(\+sentinel|\+cluster)?|unix|amqps?)://", value.get_secret_value()):
+        raise ValueError(
+            "must begin with amqp:// or redis:// (or another scheme of REDIS_URL); unset, the database notifies workers"
+        )
+    check_installed(*(("aio_pika", "rabbitmq") if value.get_secret_value().startswith("amqp") else ("redis", "redis")))
+    return value
+
+
 def check_contact(value: str) -> str:
     message = "must be a URI (RFC 9116): mailto:security@example.com or https://example.com/security"
     if not re.fullmatch(r"(mailto:|https://|tel:)[!-~]+", value):

@@ -30,10 +30,12 @@ from restwell._extras import check_installed
 from restwell._settings_files import read_sources
 from restwell._settings_values import (
     SECRET_MIN_BYTES,
+    check_broker_url,
     check_contact,
     check_origin,
     check_otlp_url,
     check_pairs,
+    check_redis_url,
     check_smtp_url,
     faults_of,
     is_weak_secret,
@@ -111,24 +113,8 @@ class CorsSettings(Section):
     origins: Annotated[tuple[Annotated[str, AfterValidator(check_origin)], ...], BeforeValidator(_split)] = ()
 
 
-def _redis_url(value: SecretStr) -> SecretStr:
-    if not re.match(r"(rediss?(\+sentinel|\+cluster)?|unix)://", value.get_secret_value()):
-        raise ValueError("must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
-    check_installed("redis", "redis")
-    return value
-
-
 class RedisSettings(Section):
-    url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
-
-
-def _broker_url(value: SecretStr) -> SecretStr:
-    if not re.match(r"(rediss?(\+sentinel|\+cluster)?|unix|amqps?)://", value.get_secret_value()):
-        raise ValueError(
-            "must begin with amqp:// or redis:// (or another scheme of REDIS_URL); unset, the database notifies workers"
-        )
-    check_installed(*(("aio_pika", "rabbitmq") if value.get_secret_value().startswith("amqp") else ("redis", "redis")))
-    return value
+    url: Annotated[SecretStr, AfterValidator(check_redis_url)] | None = None
 
 
 class FilesSettings(Section):
@@ -136,7 +122,7 @@ class FilesSettings(Section):
 
 
 class JobsSettings(Section):
-    url: Annotated[SecretStr, AfterValidator(_broker_url)] | None = None
+    url: Annotated[SecretStr, AfterValidator(check_broker_url)] | None = None
     done_retention_seconds: int = Field(default=7 * 86_400, ge=0)
     dead_retention_seconds: int = Field(default=90 * 86_400, ge=0)
 
@@ -178,6 +164,14 @@ class GraphqlSettings(Section):
 class GrpcSettings(Section):
     port: int | None = Field(default=None, ge=1, le=65_535)
     reflection: Literal["auto", "on", "off"] = "auto"
+    tls_certificate_file: FilePath | None = None
+    tls_key_file: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> Self:
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            raise ValueError("GRPC_TLS_CERTIFICATE_FILE and GRPC_TLS_KEY_FILE belong together: set both, or none")
+        return self
 
 
 class LogSettings(Section):

@@ -180,7 +180,8 @@ def test_references_name_what_exists(overlay: str) -> None:
         for volume in pod["volumes"]:
             claim = volume.get("persistentVolumeClaim", {"claimName": "shop-files"})["claimName"]
             assert "persistentVolumeClaim" not in volume or ("PersistentVolumeClaim", claim) in names
-            assert volume.get("secret", {"secretName": "shop-secrets"})["secretName"] == "shop-secrets"
+            secret = volume.get("secret", {"secretName": "shop-secrets"})["secretName"]
+            assert secret in {"shop-secrets", "shop-grpc-tls"}
         (container,) = pod["containers"]
         volumes = {volume["name"] for volume in pod["volumes"]}
         assert {mount["name"] for mount in container["volumeMounts"]} == volumes
@@ -188,8 +189,32 @@ def test_references_name_what_exists(overlay: str) -> None:
         ports = {port["name"]: port["containerPort"] for port in container.get("ports", [])}
         probes = [probe for key, probe in container.items() if key.endswith("Probe") and "httpGet" in probe]
         assert {probe["httpGet"]["port"] for probe in probes} <= ports.keys()
-        assert set(ports.values()) <= {int(config()["PORT"])}
+        own = {each["name"]: each["value"] for each in container.get("env", [])}
+        assert set(ports.values()) <= {int(config()["PORT"]), int(own.get("GRPC_PORT", 0))}
     assert {each["metadata"].get("namespace", "shop") for each in rendered(overlay)} == {"shop"}
+
+
+@pytest.mark.parametrize("overlay", ["production", "gateway"])
+def test_grpc_has_tls_and_the_pods_that_may_call_it_reach_it(overlay: str, tmp_path: Path) -> None:
+    """Fails if a file of the Secret is not that of the setting, or if Service and policy name another port."""
+    (api,) = pods(overlay)["shop-api"]["containers"]
+    environment = {each["name"]: each["value"] for each in api["env"]}
+    (folder,) = {mount["mountPath"] for mount in api["volumeMounts"] if mount["name"] == "grpc-tls"}
+    for name, value in environment.items():
+        if name.endswith("_FILE"):
+            assert Path(value).parent == Path(folder)
+            assert Path(value).name in {"tls.crt", "tls.key"}, "the names of a Secret of the type kubernetes.io/tls"
+            environment[name] = str(tmp_path / Path(value).name)
+            (tmp_path / Path(value).name).write_text("")
+    given = ShopSettings.load(config() | SECRETS | environment).grpc
+    assert given.tls_certificate_file is not None
+    (port,) = one(overlay, "Service", "shop-grpc")["spec"]["ports"]
+    assert {port["port"], *(each["containerPort"] for each in api["ports"] if each["name"] == port["targetPort"])} == {
+        given.port
+    }
+    (rule,) = one(overlay, "NetworkPolicy", "shop-api-from-grpc-clients")["spec"]["ingress"]
+    assert [each["port"] for each in rule["ports"]] == [port["targetPort"]]
+    assert "env" not in pods(overlay)["shop-worker"]["containers"][0]
 
 
 def test_commands_have_options_that_exist() -> None:

@@ -55,6 +55,8 @@ MEANINGS: Final = {
     "TRACE_SLOW_SECONDS": "A request that takes longer is slow, and its trace is exported.",
     "GRAPHQL_DOCUMENTS": "Which documents /graphql runs; .env.example has the values.",
     "GRPC_PORT": "The port of gRPC. Unset: the server has none.",
+    "GRPC_TLS_CERTIFICATE_FILE": "File with the certificate of the port of gRPC, in PEM; unset: no TLS.",
+    "GRPC_TLS_KEY_FILE": "File with the key of that certificate, in PEM.",
     "GRPC_REFLECTION": "Whether gRPC describes its services: on, off, or auto (not in production).",
     "GRAPHQL_INTROSPECTION": "Whether /graphql answers queries for its schema; .env.example has the values.",
     "KEEPALIVE_SECONDS": "How long an idle connection of a client stays open, in seconds.",

@@ -34,7 +34,9 @@ from restwell.errors import AppError, MethodNotAllowed, ServiceUnavailable
 from restwell.grpc._calls import CALL_KEY, Call, Context
 from restwell.grpc._methods import Method, Replayed, compile_method, declared_methods
 from restwell.grpc._status import code_of
+from restwell.grpc._tls import tls_credentials
 from restwell.observability._metric_families import Histogram, TraceExample
+from restwell.observability._trace import current
 from restwell.settings import Settings
 from restwell.web import Request
 from restwell.web._declarations import Handler
@@ -71,6 +73,7 @@ class GrpcServer(ListeningTransport, Collector):
         self._series: dict[tuple[str, str], Histogram] = {}
         self._edge: Edge
         self._server: Any = None
+        self._credentials: Any = None
         self._streams: set[asyncio.Task[Any]] = set()
         self._is_stopping = False
         self.port = 0
@@ -115,7 +118,9 @@ class GrpcServer(ListeningTransport, Collector):
             reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
         server.add_generic_rpc_handlers((_Handlers(self),))
         host = self._settings.host
-        self.port = server.add_insecure_port(f"{f'[{host}]' if ':' in host else host}:{self._settings.grpc.port}")
+        address = f"{f'[{host}]' if ':' in host else host}:{self._settings.grpc.port}"
+        credentials = self._credentials = tls_credentials(self._settings.grpc)
+        self.port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
         await server.start()
         for name in names:
             await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
