@@ -43,6 +43,7 @@ LAYERS = [  # a module may import those of its own set and above
         "heartbeats",
         "database_url",
         "metadata",
+        "polling",
         "redis",
         "settings_values",
         "signing",

@@ -9,14 +9,17 @@ import pytest
 from graphql import GraphQLObjectType, build_schema
 
 from api_client import Json
+from event_streams import subscribed
 from restwell import App
 from restwell.graphql import GraphQLServer
 from servers import ROOT
 from shop_client import ShopClient
 
+GUIDE: Final = ROOT / "docs/graphql.md"
 SCHEMA: Final = Path(__file__).with_name("contract") / "schema.graphql"
 MISSING: Final = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 ORDERS: Final = "{ orders(first: 10) { nodes { id status totalCents items { quantity product { id name stock } } } } }"
+WATCH: Final = "subscription($id: UUID!) { order(orderId: $id) { status items { product { stock } } } }"
 PLACE: Final = (
     "mutation($input: OrderCreateRequest!) { placeOrder(input: $input) { id status items { product { stock } } } }"
 )
@@ -117,6 +120,35 @@ async def test_a_deleted_product_of_an_order_is_null(customer: ShopClient, admin
     )
 
 
+@pytest.mark.slow
+async def test_an_order_is_watched_until_it_is_cancelled(app: App, customer: ShopClient, other: ShopClient) -> None:
+    """Fails if a change by a route is not sent, if another user may watch it, or if the stream does not end."""
+    product = await customer.first_product("category=audio")
+    order_id = (await customer.order("watched", (product["id"], 2))).json()["id"]
+    async with subscribed(app, WATCH, customer.tokens["access_token"], id=order_id) as stream:
+        now = (await stream.event())["data"]["order"]
+        assert (now["status"], now["items"][0]["product"]["stock"]) == ("PENDING", product["stock"] - 2)
+        await customer.post(f"/v1/orders/{order_id}/cancellation")
+        changed = (await stream.event())["data"]["order"]
+        assert (changed["status"], changed["items"][0]["product"]["stock"]) == ("CANCELLED", product["stock"])
+        assert await stream.event() is None
+    async with subscribed(app, WATCH, other.tokens["access_token"], id=order_id) as stream:
+        assert codes(await stream.event()) == ["not_found"]
+
+
+@pytest.mark.slow
+async def test_a_subscription_ends_with_its_session(app: App, customer: ShopClient, admin: ShopClient) -> None:
+    """Fails if a user who has logged out receives another event: the guards of the route run before each."""
+    product = await customer.first_product("category=audio")
+    order_id = (await customer.order("logged-out", (product["id"], 1))).json()["id"]
+    async with subscribed(app, WATCH, customer.tokens["access_token"], id=order_id) as stream:
+        assert (await stream.event())["data"]["order"]["status"] == "PENDING"
+        assert (await customer.delete("/v1/sessions/current")).status_code == 204
+        assert (await admin.post(f"/v1/orders/{order_id}/cancellation")).status_code == 200
+        assert codes(await stream.event()) == ["unauthorized"]
+        assert await stream.event() is None
+
+
 async def test_the_own_account_needs_a_session(customer: ShopClient, anyone: ShopClient) -> None:
     found = await ask(customer, "{ me { id email role } }")
     route = (await customer.get("/v1/users/me")).json()
@@ -137,10 +169,15 @@ def test_the_schema_is_the_snapshot_and_has_the_fields_of_the_openapi_document(a
         assert kind.fields.keys() == described | ({"product"} if name == "OrderItem" else set())
 
 
-async def test_the_request_of_the_guide_works(anyone: ShopClient) -> None:
-    (body,) = re.findall(r"-d '(.*)'", (ROOT / "docs/graphql.md").read_text())
-    found = (await anyone.post("/graphql", json.loads(body))).json()
+async def test_the_requests_of_the_guide_work(app: App, customer: ShopClient) -> None:
+    body, subscription = re.findall(r"-d '(.*)'", GUIDE.read_text())
+    found = (await customer.post("/graphql", json.loads(body))).json()
     assert len(found["data"]["products"]["nodes"]) == 2
+    product = await customer.first_product("category=audio")
+    order_id = (await customer.order("guide", (product["id"], 1))).json()["id"]
+    sent = json.loads(subscription.replace("'$ORDER_ID'", order_id))
+    async with subscribed(app, sent["query"], customer.tokens["access_token"], **sent["variables"]) as stream:
+        assert await stream.event() == {"data": {"order": {"status": "PENDING"}}}
 
 
 def camel(name: str) -> str:

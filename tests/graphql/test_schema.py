@@ -1,5 +1,6 @@
 """A schema that cannot be built is a TypeError at the start, with the field and what to do."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -69,6 +70,12 @@ class Others(Controller):
         return ""
 
 
+@get("/watched")
+async def watch_books() -> AsyncIterator[Book]:
+    """Watch the books."""
+    raise NotImplementedError
+
+
 class Renamed(Books):
     path = "/renamed"
 
@@ -87,6 +94,8 @@ TWICE: dict[str, list[type[Controller]]] = {"get_book": [Others], "guess": [Rena
         ({"queries": {"a": "get_book"}}, "get_book is a handler of Books and Others"),
         ({"queries": {"a": Renamed.guess}}, "Books.guess is a handler of Books and Renamed"),
         ({"queries": {"a": Field(handler=Books.list_books, omit=["nope"])}}, "omits nope, which is no query parameter"),
+        ({"subscriptions": {"a": Books.get_book}}, "the field a of Subscription: returns no AsyncIterator"),
+        ({"queries": {"a": watch_books}}, "the field a of Query: returns an AsyncIterator"),
         ({"queries": {"__a": Books.get_broken}}, "not valid: Name .*__a.* must not begin"),
         ({"relations": [of_nothing]}, "annotate its first parameter with the Struct"),
         ({"relations": [of_lonely]}, "no field of GraphQL has a Lonely"),

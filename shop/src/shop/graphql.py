@@ -1,15 +1,20 @@
 """GraphQL: the catalogue, the own account, and orders with their products."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 from msgspec import Struct
 
+from restwell.auth import Actor
 from restwell.graphql import Field, GraphQL, relation
 from restwell.pages import Page
-from restwell.web import get
+from restwell.web import get, signed_in_or_scope
+from shop.access import Scope
 from shop.orders.routes import OrderController
-from shop.orders.schemas import OrderItem
+from shop.orders.schemas import Order, OrderItem
+from shop.orders.service import OrderService
 from shop.products.routes import ProductController
 from shop.products.schemas import Product
 from shop.products.service import ProductService
@@ -23,6 +28,12 @@ class Category(Struct, frozen=True):
 async def list_categories(products: ProductService) -> list[Category]:
     """List the categories that have products, in alphabetical order."""
     return [Category(name) for name in await products.list_categories()]
+
+
+@get("/orders/{order_id}/changes", guards=[signed_in_or_scope(Scope.ORDERS_READ)])
+async def watch_order(order_id: UUID, actor: Actor, orders: OrderService) -> AsyncIterator[Order]:
+    """Watch an order: as it is now, and again whenever it has changed, until it is cancelled or has failed."""
+    return orders.watch(actor, order_id)
 
 
 @relation
@@ -41,6 +52,7 @@ graphql: Final = GraphQL(
         "order": OrderController.get_order,
     },
     mutations={"placeOrder": OrderController.create_order, "cancelOrder": OrderController.cancel_order},
+    subscriptions={"order": watch_order},
     relations=[product],
     documents=Path(__file__).with_name("graphql-documents.json"),
 )

@@ -33,7 +33,8 @@ class RequestContext(Struct, eq=False):
     ``headers``: the header fields by lower-case name; HeaderFields joins repeated ones. ``method``: as it was sent; the
     application handles HEAD as GET. ``receive``: what the application calls. ``route`` and ``path_parameters``: set by
     Routing, if the request has a route. ``is_prepared``: the response of the hook has the cacheable headers already.
-    ``status``: 0 until the response starts. ``body_bytes``: what was sent of the body.
+    ``status``: 0 until the response starts. ``stream_started_at``: when an event stream began, which may last for
+    hours: its duration in metrics and traces ends there. ``body_bytes``: what was sent of the body.
     ``user_id`` and ``caller``, the actor: set by authentication. ``query_budgets``: of each handler that the request
     runs, if they are not that of its route. ``rate_limit``: the result of counting the request.
     ``timed_out``: set when the timeout cancels the request.
@@ -48,6 +49,7 @@ class RequestContext(Struct, eq=False):
     method: str
     started_at: float
     ended_at: float = 0.0
+    stream_started_at: float = 0.0
     request_id: str = ""
     route: Route | None = None
     path_parameters: Mapping[str, Any] = _NO_PARAMETERS

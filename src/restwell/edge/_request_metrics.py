@@ -28,7 +28,7 @@ LABELS: Final = ("http_request_method", "http_route", "http_response_status_clas
 
 DURATION: Final = define_histogram(
     "http_server_request_duration_seconds",
-    "Duration of requests, to the end of the response.",
+    "Duration of requests; of event streams, to the start.",
     *LABELS,
     bounds=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
 )
@@ -70,7 +70,7 @@ class RequestMetrics(Hook, Collector):
         self._active[method if method in self._active else OTHER_METHOD] += 1
 
     def after(self, context: RequestContext) -> None:
-        seconds = context.ended_at - context.started_at
+        seconds = (context.stream_started_at or context.ended_at) - context.started_at
         route, method = context.route, context.method
         if method not in self._active:
             method = OTHER_METHOD

@@ -37,7 +37,8 @@ class Tracing(Hook):
         trace = context.trace
         if trace is None:  # ``admit`` failed
             return
-        if self._end(trace, context.ended_at - context.started_at, context.status):
+        ended_at = context.stream_started_at or context.ended_at
+        if self._end(trace, ended_at - context.started_at, context.status):
             scope = context.scope
             if scope["path"] in self._exempt_paths:
                 return
@@ -46,7 +47,7 @@ class Tracing(Hook):
                 EndedRequest(
                     trace,
                     context.started_at,
-                    context.ended_at,
+                    ended_at,
                     time.time(),
                     context.method,
                     scope.get("path_template"),

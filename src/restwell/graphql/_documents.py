@@ -12,13 +12,12 @@ from msgspec import Struct
 
 from restwell._atomic_file import replacing
 from restwell.errors import AppError, ConfigurationError
-from restwell.graphql._errors import DocumentNotTrusted, InvalidDocument
+from restwell.graphql._errors import MAX_MESSAGE, DocumentNotTrusted, InvalidDocument
 from restwell.graphql._fields import Limits
 from restwell.graphql._plan import Plan, make_plans
 from restwell.graphql._scan import scan
 
 MAX_CACHED: Final = 1_000
-MAX_MESSAGE: Final = 300
 _PREFIX: Final = "sha256:"
 
 

@@ -14,12 +14,13 @@ _MARK: Final = "__restwell_relation__"
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What one document may ask for. They are checked before it runs.
+    """What one document may ask for, and how many subscriptions may be open. They are checked before it runs.
 
     ``depth``: nested fields. ``aliases``: also fields that one selection has twice. ``cost``: objects of the response,
     at most; a list counts as its ``first``, or as its maximum length. ``tokens``: names, numbers and punctuators.
     ``cost_per_request``: a field of Query or Mutation counts as one request of its rate limit, and as another one for
-    each further ``cost_per_request``.
+    each further ``cost_per_request``. ``subscriptions``: of a worker process. ``subscriptions_per_client``: in a worker
+    process, of a user, or of a network without a user.
     """
 
     depth: int = 10
@@ -27,10 +28,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     cost: int = 2_000
     tokens: int = 500
     cost_per_request: int = 100
+    subscriptions: int = 1_000
+    subscriptions_per_client: int = 20
 
 
 class Field(Struct, frozen=True, kw_only=True):
-    """A field of Query or Mutation that differs from its route.
+    """A field of Query, Mutation or Subscription that differs from its route.
 
     ``handler``: as in GraphQL. ``returns``: the type of the result, if that of the handler is a union. ``omit``: query
     parameters that are no arguments.

@@ -15,7 +15,6 @@ from graphql import (
     InlineFragmentNode,
     IntValueNode,
     OperationDefinitionNode,
-    OperationType,
     SelectionSetNode,
     VariableNode,
     get_named_type,
@@ -33,7 +32,6 @@ OPERATION: Final = "restwell_operation"
 """Of a field in ``extensions``: its Operation, if it calls a handler or a relation."""
 DEFAULT_SIZE: Final = PageFilter().limit
 
-_NAMES: Final = {OperationType.QUERY: "query", OperationType.MUTATION: "mutation"}
 _INTROSPECTION: Final = frozenset({"__schema", "__type"})
 
 
@@ -106,14 +104,14 @@ class _Planner:
 
     def plan(self, operation: OperationDefinitionNode) -> Plan:
         root = self._schema.get_root_type(operation.operation)
-        kind = _NAMES.get(operation.operation)
-        if root is None or kind is None:
-            raise InvalidDocument(f"The schema has no {operation.operation.value}.")
+        kind = operation.operation.value
+        if root is None:
+            raise InvalidDocument(f"The schema has no {kind}.")
         fields, depth = self._select(operation.selection_set, root)
         if depth > self._limits.depth:
             raise DocumentTooComplex(f"The document has fields below more than {self._limits.depth} others.")
-        if kind == "mutation" and len(fields) != 1:
-            raise InvalidDocument("Send each mutation in a request of its own.")
+        if kind != "query" and len(fields) != 1:
+            raise InvalidDocument(f"Send each {kind} in a request of its own.")
         operations = list(_operations(fields, self._limits.cost))
         guards = {id(guard): guard for each in operations for guard in each.guards}
         defaults = {

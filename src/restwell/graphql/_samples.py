@@ -22,7 +22,8 @@ _TEXTS: Final = {"UUID": "ffffffff-ffff-ffff-ffff-ffffffffffff", "DateTime": "20
 
 def sample_document(schema: GraphQLSchema, operation: Operation) -> str:
     """The shortest document with the field of the operation, with required arguments only."""
-    root = schema.mutation_type if operation.kind == "MUTATION" else schema.query_type
+    roots = {"MUTATION": schema.mutation_type, "SUBSCRIPTION": schema.subscription_type}
+    root = roots.get(operation.kind, schema.query_type)
     owner, _, name = operation.name.rpartition(".")
     waiting: deque[tuple[GraphQLObjectType, tuple[str, ...]]] = deque([(root, ())] if root is not None else [])
     seen = set()
@@ -41,7 +42,7 @@ def sample_document(schema: GraphQLSchema, operation: Operation) -> str:
 def _nested(kind: str, path: list[str], last: GraphQLField) -> str:
     inner = " { __typename }" if isinstance(get_named_type(last.type), GraphQLObjectType) else ""
     text = "{ " + " { ".join(path) + inner + " }" * len(path)
-    return f"mutation {text}" if kind == "MUTATION" else text
+    return text if kind in {"QUERY", "FIELD"} else f"{kind.lower()} {text}"
 
 
 def _call(name: str, field: GraphQLField) -> str:

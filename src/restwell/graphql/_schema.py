@@ -1,9 +1,9 @@
 """Builds the schema: a field for each handler, and for each relation of an object."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 from graphql import (
@@ -47,17 +47,20 @@ class Execution(Struct):
 
 
 def build_schema(
-    queries: Mapping[str, tuple[Field, Endpoint]],
-    mutations: Mapping[str, tuple[Field, Endpoint]],
+    roots: Mapping[str, Mapping[str, tuple[Field, Endpoint]]],
     relations: Sequence[Resolve],
     find_service: FindService,
     database: Database,
 ) -> tuple[GraphQLSchema, list[Operation]]:
-    """The schema, and what its fields call. Raises TypeError for what GraphQL cannot express, naming the field."""
+    """The schema, and what its fields call. Raises TypeError for what GraphQL cannot express, naming the field.
+
+    ``roots``: the fields of Query, Mutation and Subscription.
+    """
     builder = _Builder(relations, find_service, database)
-    if not queries:
+    if not roots["Query"]:
         raise TypeError("GraphQL needs a field in queries=: a schema without Query is not valid")
-    schema = GraphQLSchema(builder.root("Query", queries), builder.root("Mutation", mutations) if mutations else None)
+    query, mutation, subscription = (builder.root(*root) if root[1] else None for root in roots.items())
+    schema = GraphQLSchema(query, mutation, subscription)
     errors = validate_schema(schema)
     if errors:
         raise TypeError(f"the schema of GraphQL is not valid: {errors[0].message}")
@@ -98,6 +101,9 @@ class _Builder:
         returns = [field.returns] if field.returns is not None else [*endpoint.returns]
         if len(returns) > 1:
             raise TypeError(f"returns {' or '.join(map(str, returns))}: choose one with Field(returns=...)")
+        is_stream = get_origin(returns[0]) is AsyncIterator if returns else False
+        if is_stream != (kind == "SUBSCRIPTION"):
+            raise TypeError(f"returns {'an' if is_stream else 'no'} AsyncIterator, as a field of subscriptions= does")
         operation = Operation(
             kind=kind,
             name=name,
@@ -106,12 +112,14 @@ class _Builder:
             rate=endpoint.rate or None,
         )
         self.operations.append(operation)
-        given, size = self._types.output(returns[0] | None) if returns else (GraphQLBoolean, None)
-        run = self._runner(name, endpoint, returns[0] if returns else None)
+        result: Any = get_args(returns[0])[0] if is_stream else returns[0] if returns else None
+        given, size = self._types.output(result | None) if returns else (GraphQLBoolean, None)
+        run = self._runner(name, endpoint, result)
         return GraphQLField(
             given,
             self._arguments(endpoint, frozenset(field.omit)),
-            resolve=run,
+            resolve=_event if is_stream else run,
+            subscribe=run if is_stream else None,
             description=endpoint.doc.partition("\n\n")[0],
             extensions={SIZE: size, OPERATION: operation},
         )
@@ -230,6 +238,11 @@ class _Builder:
             if service is None:
                 raise TypeError(f"takes {name}: no service is a {hints[name]}")
         return services
+
+
+def _event(event: object, _info: object, /, **_given: object) -> object:
+    """The value of a field of Subscription."""
+    return event
 
 
 def _filters(kind: type[Struct], given: Arguments) -> Struct:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import CoroutineType
 from typing import Any, Final, TypeGuard
 
-from graphql import GraphQLError, GraphQLSchema, execute, print_schema
+from graphql import ExecutionResult, Executor, GraphQLError, GraphQLSchema, execute_root_selection_set, print_schema
 from msgspec import Raw, Struct
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -14,21 +14,21 @@ from prometheus_client.registry import Collector
 from restwell.database import Database
 from restwell.edge._rate_limit import RateLimit
 from restwell.errors import AppError, ErrorFormat, FieldError, Invalid
-from restwell.graphql._documents import MAX_MESSAGE, Document, Documents, read_trusted
-from restwell.graphql._errors import DocumentTooComplex
+from restwell.graphql._documents import Document, Documents, read_trusted
+from restwell.graphql._errors import MAX_MESSAGE, DocumentTooComplex, problem_of
 from restwell.graphql._executor import AttributeExecutor
 from restwell.graphql._fields import Field, Limits
 from restwell.graphql._plan import Plan
 from restwell.graphql._samples import sample_document
 from restwell.graphql._schema import Execution, build_schema
+from restwell.graphql._subscriptions import Subscriptions
 from restwell.graphql._types import camel
 from restwell.idempotency import REPLAYED_HEADER
-from restwell.observability._metric_families import define_counter
+from restwell.observability._metric_families import define_counter, define_gauge
 from restwell.rate_limits import Rate
 from restwell.settings import Settings
-from restwell.web import Request, Response
+from restwell.web import Request, Response, Stream
 from restwell.web._declarations import Handler
-from restwell.web._dispatch import expected_error
 from restwell.web._encoding import encode_json
 from restwell.web._endpoint import Endpoint
 from restwell.web._parameters import FindService
@@ -37,7 +37,7 @@ from restwell.web._transports import Operation, Transport
 
 OPERATIONS: Final = define_counter(
     "restwell_graphql_operations_total",
-    "Queries and mutations by outcome; error: the response has one.",
+    "Queries, mutations and subscriptions by outcome; error: the response has one.",
     "kind",
     "operation",
     "outcome",
@@ -45,6 +45,7 @@ OPERATIONS: Final = define_counter(
 DOCUMENTS_REFUSED: Final = define_counter(
     "restwell_graphql_documents_refused_total", "Documents of GraphQL that were refused before their guards.", "code"
 )
+SUBSCRIPTIONS: Final = define_gauge("restwell_graphql_subscriptions", "Open subscriptions of GraphQL.")
 MEDIA_TYPE: Final = "application/graphql-response+json"
 
 
@@ -78,8 +79,7 @@ class GraphQLServer(Transport, Collector):
 
     def __init__(
         self,
-        queries: Mapping[str, Field],
-        mutations: Mapping[str, Field],
+        roots: Mapping[str, Mapping[str, Field]],
         relations: Sequence[Callable[..., Any]],
         limits: Limits,
         documents: Path | None,
@@ -87,12 +87,12 @@ class GraphQLServer(Transport, Collector):
         database: Database,
         settings: Settings,
     ) -> None:
-        self._queries = queries
-        self._mutations = mutations
+        self._roots = roots
         self._relations = relations
         self._limits = limits
         self._database = database
         self._settings = settings
+        self._subscriptions = Subscriptions(limits)
         self._rate_limit: RateLimit | None = None
         self._reads: Rate | None = None
         self._outcomes: Counter[tuple[str, str, str]] = Counter()
@@ -103,13 +103,15 @@ class GraphQLServer(Transport, Collector):
 
     @property
     def handlers(self) -> Sequence[Handler | str]:
-        return [each.handler for each in (*self._queries.values(), *self._mutations.values())]
+        return [each.handler for fields in self._roots.values() for each in fields.values()]
 
     def open(self, endpoints: Sequence[Endpoint], find_service: FindService, rate_limit: RateLimit | None) -> None:
-        queries = dict(zip(self._queries, zip(self._queries.values(), endpoints, strict=False), strict=True))
-        rest = endpoints[len(queries) :]
-        mutations = dict(zip(self._mutations, zip(self._mutations.values(), rest, strict=True), strict=True))
-        self.schema, self.operations = build_schema(queries, mutations, self._relations, find_service, self._database)
+        following = iter(endpoints)
+        roots = {
+            root: {name: (field, next(following)) for name, field in fields.items()}
+            for root, fields in self._roots.items()
+        }
+        self.schema, self.operations = build_schema(roots, self._relations, find_service, self._database)
         self._rate_limit = rate_limit
         self._reads = rate_limit.reads if rate_limit is not None else None
         self.documents = Documents(
@@ -128,11 +130,12 @@ class GraphQLServer(Transport, Collector):
     def collect(self) -> Iterator[Metric]:
         yield OPERATIONS.family(self._outcomes)
         yield DOCUMENTS_REFUSED.family(self._refused)
+        yield SUBSCRIPTIONS.family(self._subscriptions.count)
 
     def sample(self, operation: Operation) -> dict[str, str]:
         return {"query": sample_document(self.schema, operation)}
 
-    async def answer(self, request: Request, sent: GraphQLRequest) -> Response[Raw]:
+    async def answer(self, request: Request, sent: GraphQLRequest) -> Response[Raw] | Stream[Raw]:
         """Run the operation. Raises an AppError if it is refused as a whole."""
         variables = sent.variables or {}
         try:
@@ -145,9 +148,15 @@ class GraphQLServer(Transport, Collector):
             await self._count(request, [(self._reads, 1)])
             raise
         outcome = "refused"
+        response: Response[Raw] | Stream[Raw]
         try:
             await self._admit(request, plan, costs)
-            response, outcome = await self._execute(request, document, plan, sent.operation_name, variables)
+            executor = self._executor(request, document, plan, sent.operation_name, variables)
+            if plan.kind == "subscription":
+                response = await self._subscriptions.open(request, executor, plan.guards, self._body)
+                outcome = "ok"
+            else:
+                response, outcome = await self._execute(request, executor)
         finally:
             for each in plan.fields:
                 if each.operation is not None:
@@ -182,42 +191,45 @@ class GraphQLServer(Transport, Collector):
             if rate is not None:
                 await self._rate_limit.charge(request.context, rate, times)
 
-    async def _execute(
+    def _executor(
         self, request: Request, document: Document, plan: Plan, name: str | None, variables: Mapping[str, Any]
-    ) -> tuple[Response[Raw], str]:
-        """The response, and its outcome for the metrics."""
-        execution = Execution(request)
+    ) -> Executor[Any]:
+        """Raises Invalid for wrong variables."""
         request.context.query_budgets = [each.query_budget for each in plan.operations]
-        found: Any = execute(
+        found = AttributeExecutor.build(
             self.schema,
             document.node,
-            context_value=execution,
-            variable_values=dict(variables),
+            context_value=Execution(request),
+            raw_variable_values=dict(variables),
             operation_name=name,
-            executor_class=AttributeExecutor,
             is_awaitable=_is_coroutine,
             is_async_iterable=_never,
             hide_suggestions=True,
         )
-        result = await found if _is_coroutine(found) else found
-        errors: list[GraphQLError] = result.errors or []
-        if result.data is None:  # fields of Query and Mutation may be null: it did not begin
-            raise Invalid(errors[0].message[:MAX_MESSAGE])
-        body: dict[str, Any] = {"errors": [self._shown(request, each) for each in errors]} if errors else {}
-        body["data"] = result.data
-        headers = {REPLAYED_HEADER: "true"} if execution.is_replayed else {}
+        if isinstance(found, list):
+            raise Invalid(found[0].message[:MAX_MESSAGE])
+        return found
+
+    async def _execute(self, request: Request, executor: Executor[Any]) -> tuple[Response[Raw], str]:
+        """The response, and its outcome for the metrics."""
+        found: Any = execute_root_selection_set(executor)
+        result: ExecutionResult = await found if _is_coroutine(found) else found
+        is_replayed = executor.context_value.is_replayed
+        headers = {REPLAYED_HEADER: "true"} if is_replayed else {}
         accept = request.headers.get("accept", "")
         media_type = JSON if JSON in accept and MEDIA_TYPE not in accept else MEDIA_TYPE
-        outcome = "error" if errors else "replayed" if execution.is_replayed else "ok"
-        return Response(content=Raw(encode_json(body)), headers=headers, media_type=media_type), outcome
+        outcome = "error" if result.errors else "replayed" if is_replayed else "ok"
+        body = Raw(self._body(request, result))
+        return Response(content=body, headers=headers, media_type=media_type), outcome
+
+    def _body(self, request: Request, result: ExecutionResult) -> bytes:
+        errors = [self._shown(request, each) for each in result.errors or ()]
+        return encode_json({"errors": errors, "data": result.data} if errors else {"data": result.data})
 
     def _shown(self, request: Request, error: GraphQLError) -> dict[str, Any]:
-        """An error of a field, with the problem that the route would respond with."""
-        cause = error.original_error
-        found = expected_error(cause, request.path) if cause is not None else Invalid(error.message[:MAX_MESSAGE])
-        shown = graphql_error(found, request.request_id)
-        shown["path"] = error.path
-        return shown
+        """An error of a field; without a path, of a subscription that ends."""
+        shown = graphql_error(problem_of(error, request.path), request.request_id)
+        return {**shown, "path": error.path} if error.path is not None else shown
 
 
 def graphql_error(error: AppError, request_id: str) -> dict[str, Any]:

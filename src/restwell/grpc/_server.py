@@ -198,6 +198,7 @@ class GrpcServer(ListeningTransport, Collector):
         """A failure after the start is the status of the call too."""
         context, call = request_context(scope), scope[CALL_KEY]
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        current.set(None)  # a stream may repeat its reads: they are no N+1, and no part of the trace
         error: AppError | None = None
         try:
             async for each in results:

@@ -73,8 +73,8 @@ async def check_access(
 
     A line of the table is a method, a path, and who may call it: ``anyone``, ``optional sign-in``, ``signed in``,
     roles, ``scope x`` for machine clients and API keys, ``key scope x`` for API keys only, with commas between, or
-    ``no caller``. What GraphQL offers has QUERY, MUTATION or FIELD, and its name; a
-    method of gRPC has RPC. Copy the first table from the message
+    ``no caller``. What GraphQL offers has QUERY, MUTATION, SUBSCRIPTION or FIELD, and
+    its name; a method of gRPC has RPC. Copy the first table from the message
     of the first failure, and read it.
 
     A refused request is sent, and must be a 401 or a 403. For an admitted one only the guards run, so it changes

@@ -147,6 +147,7 @@ class Dispatcher(Collector):
         is_read = not isinstance(body, RequestBody) or body.is_complete  # else the generator may read it
         leaving = asyncio.create_task(_wait_for_disconnect(body) if is_read else asyncio.Event().wait())
         if stream.media_type.startswith(EVENT_STREAM):
+            context.stream_started_at = perf_counter()
             self._event_streams.add(sending)
             sending.add_done_callback(self._event_streams.discard)
             if self._drain.is_draining:

@@ -21,7 +21,7 @@ from restwell.web._validation import decode_hook, find_field_errors
 
 
 class Operation(Struct, frozen=True, kw_only=True, eq=False):
-    """What a client may call: ``kind`` is QUERY, MUTATION or, for a field of an object, FIELD; of gRPC, RPC.
+    """What a client may call: ``kind`` is QUERY, MUTATION, SUBSCRIPTION, FIELD of an object or, of gRPC, RPC.
 
     ``guards``, ``rate`` (None without a limit) and ``query_budget``: as those of a route.
     """

@@ -72,14 +72,9 @@ lines_of: Final = query("order_lines.of_orders", _lines, into=StoredLine)
 
 lock_pending: Final = query(
     "orders.lock_pending",
-    {
-        "postgresql": select(orders.c.id)
-        .where(_of_user, orders.c.id == param("id"), orders.c.status == OrderStatus.PENDING.value)
-        .with_for_update(),
-        "sqlite": select(orders.c.id).where(
-            _of_user, orders.c.id == param("id"), orders.c.status == OrderStatus.PENDING.value
-        ),
-    },
+    select(orders.c.id)
+    .where(_of_user, orders.c.id == param("id"), orders.c.status == OrderStatus.PENDING.value)
+    .with_for_update(),
     into=UUID,
 )
 

@@ -1,5 +1,5 @@
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -14,6 +14,7 @@ from restwell.errors import FieldError, Invalid, NotFound
 from restwell.ids import new_id
 from restwell.jobs import Jobs
 from restwell.pages import Cursors, Page, PageFilter
+from restwell.polling import poll_changes
 from shop.access import Role
 from shop.orders import queries
 from shop.orders.models import OrderStatus, SoldLine
@@ -26,6 +27,7 @@ from shop.payments.service import PaymentService
 from shop.products.stock import ReservedProduct, StockService
 
 CACHE_TTL_SECONDS: Final = 60
+FINAL: Final = frozenset({OrderStatus.FAILED, OrderStatus.CANCELLED})
 
 
 class OrderService(PersonalList):
@@ -89,16 +91,17 @@ class OrderService(PersonalList):
         """
         if _can_read_all(actor):
             return await self._read(actor, order_id)
-        order = await self._cache.get_or_load(
+        return await self._cache.get_or_load(
             f"order:{actor.id}:{order_id}",
-            lambda: self._find(actor, order_id),
-            kind=Order | None,
+            lambda: self._read(actor, order_id),
+            kind=Order,
             tags=[orders_tag(actor.id)],
             ttl_seconds=CACHE_TTL_SECONDS,
         )
-        if order is None:
-            raise NotFound
-        return order
+
+    def watch(self, actor: Actor, order_id: UUID) -> AsyncIterator[Order]:
+        """Yield the order, and again whenever it has changed, until it can change no more. Raises as ``get_order``."""
+        return poll_changes(lambda: self.get_order(actor, order_id), until=lambda order: order.status in FINAL)
 
     async def list_orders(self, actor: Actor, filters: PageFilter) -> Page[Order]:
         """Return a page of the caller's orders, newest first; of all orders for admins and OAuth clients."""
@@ -136,12 +139,6 @@ class OrderService(PersonalList):
     async def _read(self, actor: Actor, order_id: UUID) -> Order:
         return (await self._with_lines(self._database, [await self._get_visible(self._database, actor, order_id)]))[0]
 
-    async def _find(self, actor: Actor, order_id: UUID) -> Order | None:
-        try:
-            return await self._read(actor, order_id)
-        except NotFound:
-            return None
-
     async def _get_visible(self, executor: Executor, actor: Actor, order_id: UUID) -> StoredOrder:
         if _can_read_all(actor):
             order = await executor.find(queries.by_id, id=order_id)
@@ -171,12 +168,12 @@ def _with_items(order: StoredOrder, items: list[OrderItem]) -> Order:
 
 
 def _refuse_duplicates(request: OrderCreateRequest) -> None:
-    seen: set[UUID] = set()
-    duplicates = []
-    for index, line in enumerate(request.items):
-        if line.product_id in seen:
-            duplicates.append(FieldError(f"$.items[{index}].product_id", "duplicate product; add up the quantities"))
-        seen.add(line.product_id)
+    product_ids = [line.product_id for line in request.items]
+    duplicates = [
+        FieldError(f"$.items[{index}].product_id", "duplicate product; add up the quantities")
+        for index, product_id in enumerate(product_ids)
+        if product_id in product_ids[:index]
+    ]
     if duplicates:
         raise Invalid(errors=duplicates)
 

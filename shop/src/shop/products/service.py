@@ -1,7 +1,6 @@
-from asyncio import gather, sleep
+from asyncio import gather
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
-from time import time
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from restwell.database import Database, Transaction
 from restwell.errors import NotFound
 from restwell.ids import new_id
 from restwell.pages import Cursors, Page
+from restwell.polling import poll_changes
 from restwell.web import check_version
 from shop.products import queries
 from shop.products.queries import ListShape, ProductVersion
@@ -76,18 +76,14 @@ class ProductService:
         return await self._database.find(queries.by_id, id=product_id)
 
     async def watch(self, product_ids: Sequence[UUID]) -> AsyncIterator[tuple[UUID, Product | None]]:
-        """Yield each product, and again whenever it has changed; None if it does not exist, or not any more.
-
-        Several changes within a second are one. All watchers of a process read with one statement.
-        """
+        """Yield each product, and again whenever it has changed; None if it does not exist, or not any more."""
         versions: dict[UUID, int] = {}
-        while True:
-            for product_id, product in zip(product_ids, await gather(*map(self._find, product_ids)), strict=True):
+        async for products in poll_changes(lambda: gather(*map(self._find, product_ids))):
+            for product_id, product in zip(product_ids, products, strict=True):
                 version = product.version if product is not None else 0
                 if versions.get(product_id) != version:
                     versions[product_id] = version
                     yield product_id, product
-            await sleep(1 - time() % 1)
 
     async def create_product(self, draft: ProductCreateRequest) -> Product:
         now = datetime.now(UTC)

@@ -1,0 +1,131 @@
+"""Subscriptions as server-sent events: those of the protocol GraphQL over SSE, one connection for each."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import Any, Final
+
+from graphql import ExecutionResult, Executor, GraphQLError, create_source_event_stream, execute_subscription_event
+from msgspec import Raw
+
+from restwell.edge._rate_limit import client_key
+from restwell.errors import ServiceUnavailable
+from restwell.graphql._errors import EventStreamRequired, TooManySubscriptions, problem_of
+from restwell.graphql._fields import Limits
+from restwell.observability._trace import current
+from restwell.web import Request, Stream
+from restwell.web._declarations import Guard
+from restwell.web._dispatch import EVENT_STREAM
+
+HEARTBEAT_SECONDS: Final = 15.0
+"""After this time without an event a comment is sent, and the guards run: proxies close connections that are idle."""
+_HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}  # nginx sends each event at once
+_HEARTBEAT: Final = b":\n\n"
+_COMPLETE: Final = b"event: complete\ndata:\n\n"
+_END: Final = object()
+
+Show = Callable[[Request, ExecutionResult], bytes]
+
+
+class Subscriptions:
+    """The open subscriptions of this process."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._open: Counter[str] = Counter()
+
+    @property
+    def count(self) -> int:
+        return self._open.total()
+
+    async def open(self, request: Request, executor: Executor[Any], guards: Sequence[Guard], show: Show) -> Stream[Raw]:
+        """Subscribe. ``guards`` have admitted the request, and run again before each event; ``show`` encodes it.
+
+        Raises EventStreamRequired, TooManySubscriptions, ServiceUnavailable, and what the handler raises.
+        """
+        if EVENT_STREAM not in request.headers.get("accept", ""):
+            raise EventStreamRequired
+        events = self._events(request, executor, guards, show)
+        await anext(events)  # it has begun, so that it also ends, or has raised
+        return Stream(open=lambda: events, media_type=EVENT_STREAM, headers=_HEADERS)
+
+    async def _events(
+        self, request: Request, executor: Executor[Any], guards: Sequence[Guard], show: Show
+    ) -> AsyncGenerator[bytes, None]:
+        with self._place(request):
+            source = await _source(request, executor)
+            steps = copy_context()
+            steps.run(current.set, None)  # a source may repeat its reads: they are no N+1, and no part of the trace
+            step = asyncio.create_task(_next(source), context=steps)
+            try:
+                yield b""
+                while True:
+                    await asyncio.wait({step}, timeout=HEARTBEAT_SECONDS)
+                    for guard in guards:
+                        await guard(request)
+                    _forget_queries()
+                    if not step.done():
+                        yield _HEARTBEAT
+                        continue
+                    event = step.result()
+                    if event is _END:
+                        break
+                    yield _message(show(request, await _result(executor.build_per_event_executor(event))))
+                    step = asyncio.create_task(_next(source), context=steps)
+            except Exception as error:  # noqa: BLE001  # each is the last event
+                yield _message(show(request, ExecutionResult(None, [GraphQLError("", original_error=error)])))
+            finally:
+                step.cancel()
+                await asyncio.wait({step})
+                if isinstance(source, AsyncGenerator):
+                    await source.aclose()
+            yield _COMPLETE
+
+    @contextmanager
+    def _place(self, request: Request) -> Iterator[None]:
+        user = request.context.user_id
+        client = str(user) if user is not None else client_key(request.scope)
+        if self._open[client] >= self._limits.subscriptions_per_client:
+            raise TooManySubscriptions
+        if self.count >= self._limits.subscriptions:
+            raise ServiceUnavailable("The server has too many open subscriptions.")
+        self._open[client] += 1
+        try:
+            yield
+        finally:
+            self._open[client] -= 1
+            if not self._open[client]:
+                del self._open[client]
+
+
+async def _source(request: Request, executor: Executor[Any]) -> AsyncIterator[Any]:
+    """What the handler returns. Raises as it does."""
+    found: Any = create_source_event_stream(executor)
+    source = await found if executor.is_awaitable(found) else found
+    if isinstance(source, ExecutionResult):
+        errors: Any = source.errors
+        raise problem_of(errors[0], request.path)
+    return aiter(source)
+
+
+async def _next(source: AsyncIterator[Any]) -> Any:
+    return await anext(source, _END)
+
+
+async def _result(executor: Executor[Any]) -> ExecutionResult:
+    found: Any = execute_subscription_event(executor)
+    result: ExecutionResult = await found if executor.is_awaitable(found) else found
+    return result
+
+
+def _forget_queries() -> None:
+    """Each event has the query budgets of the document for itself."""
+    active = current.get()
+    if active is not None and active[2] is not None:
+        active[2].clear()
+
+
+def _message(body: bytes) -> bytes:
+    return b"event: next\ndata: %b\n\n" % body
