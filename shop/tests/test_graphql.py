@@ -2,6 +2,7 @@
 
 import json
 import re
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +13,15 @@ from api_client import Json
 from event_streams import subscribed
 from restwell import App
 from restwell.graphql import GraphQLServer
-from servers import ROOT
+from restwell.settings import GraphqlSettings
+from restwell.testing import running
+from servers import ROOT, restwell
+from shop.app import create_app
+from shop.settings import ShopSettings
 from shop_client import ShopClient
 
 GUIDE: Final = ROOT / "docs/graphql.md"
+DOCUMENTS: Final = ROOT / "shop/documents"
 SCHEMA: Final = Path(__file__).with_name("contract") / "schema.graphql"
 MISSING: Final = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
 ORDERS: Final = "{ orders(first: 10) { nodes { id status totalCents items { quantity product { id name stock } } } } }"
@@ -156,6 +162,52 @@ async def test_the_own_account_needs_a_session(customer: ShopClient, anyone: Sho
     assert codes(await ask(anyone, "{ me { id } }")) == ["unauthorized"]
 
 
+def test_the_trusted_documents_are_those_of_the_folder(app: App) -> None:
+    """Fails if one was changed without ``restwell graphql persist``, or if the schema breaks one that clients use."""
+    server = app.service(GraphQLServer)
+    assert server.trusted_file is not None
+    trusted = json.loads(server.trusted_file.read_text())
+    assert set(document_ids().values()) <= {f"sha256:{each}" for each in trusted}
+    for text in trusted.values():
+        server.documents.check(text)
+
+
+@pytest.mark.slow
+async def test_production_runs_the_trusted_documents_only(settings: ShopSettings) -> None:
+    """Fails if the shop needs a setting to serve its own documents, or runs any other."""
+    ids = document_ids()
+    strict = settings.model_copy(update={"graphql": GraphqlSettings(documents="trusted")})
+    app = create_app(strict)
+    async with running(app) as client:
+        customer = await ShopClient(client).sign_in("customer1@shop.example")
+
+        async def run(name: str, key: str = "", **variables: Any) -> Any:
+            headers = {"idempotency_key": key} if key else {}
+            sent = {"documentId": ids[name], "variables": variables}
+            return (await customer.post("/graphql", sent, **headers)).json()["data"]
+
+        product = (await run("products", category="audio"))["products"]["nodes"][0]
+        placed = await run("place-order", "k", input={"items": [{"productId": product["id"], "quantity": 1}]})
+        order_id = placed["placeOrder"]["id"]
+        assert (await run("orders"))["orders"]["nodes"][0]["id"] == order_id
+        token = customer.tokens["access_token"]
+        async with subscribed(app, token=token, document_id=ids["watch-order"], orderId=order_id) as stream:
+            assert (await stream.event())["data"]["order"] == {"id": order_id, "status": "PENDING"}
+        assert (await run("cancel-order", orderId=order_id))["cancelOrder"]["status"] == "CANCELLED"
+        assert codes(await ask(customer, "{ categories { name } }")) == ["document_not_trusted"]
+
+
+@pytest.mark.integration
+def test_the_command_of_the_guide_persists_the_documents() -> None:
+    """Fails if the file of the documents is not what the command writes."""
+    (command,) = re.findall(r"^cd shop && restwell (graphql persist .*)$", GUIDE.read_text(), re.MULTILINE)
+    file = ROOT / "shop/src/shop/graphql-documents.json"
+    before = file.read_text()
+    done = restwell(*command.split(), cwd=ROOT / "shop")
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, len(list(DOCUMENTS.iterdir())))
+    assert file.read_text() == before
+
+
 def test_the_schema_is_the_snapshot_and_has_the_fields_of_the_openapi_document(app: App) -> None:
     """Fails if the schema changes unnoticed: ``restwell graphql schema > shop/tests/contract/schema.graphql``."""
     sdl = app.service(GraphQLServer).sdl
@@ -178,6 +230,11 @@ async def test_the_requests_of_the_guide_work(app: App, customer: ShopClient) ->
     sent = json.loads(subscription.replace("'$ORDER_ID'", order_id))
     async with subscribed(app, sent["query"], customer.tokens["access_token"], **sent["variables"]) as stream:
         assert await stream.event() == {"data": {"order": {"status": "PENDING"}}}
+
+
+def document_ids() -> dict[str, str]:
+    """The id of each document of the folder."""
+    return {each.stem: f"sha256:{sha256(each.read_bytes()).hexdigest()}" for each in DOCUMENTS.glob("*.graphql")}
 
 
 def camel(name: str) -> str:
