@@ -21,6 +21,7 @@ SUMMARIES: Final = {
     "api": "Find changes that break clients, and who uses what is deprecated.",
     "cache": "Show cache statistics, or invalidate the cache.",
     "client": "Write a client of the API.",
+    "generate": "Write a resource, a job or a migration into a project.",
     "graphql": "The schema of GraphQL, and its trusted documents.",
     "jobs": "List, show and change jobs; pause and resume their queues.",
     "users": "Add accounts, such as the first admin.",

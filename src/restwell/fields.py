@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-__all__ = ["Instant", "MultiLineText", "SingleLineText", "anchored", "deprecated"]
+__all__ = ["Instant", "MultiLineText", "PlainText", "SingleLineText", "anchored", "deprecated"]
 
 DEPRECATION: Final = "x-deprecation"
 """In a schema until it is part of a document: the sentence for its description."""
@@ -28,7 +28,12 @@ SingleLineText = Annotated[
 ]
 """One line of at most 200 characters: not blank, no control characters."""
 
-MultiLineText = Annotated[str, Meta(max_length=5_000, pattern=anchored(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*"))]
+PlainText = Annotated[str, Meta(pattern=anchored(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*"))]
+"""Text with tabs and line ends, but no other control characters: PostgreSQL stores no NUL. It has no length:
+``Annotated[PlainText, Meta(max_length=80)]``.
+"""
+
+MultiLineText = Annotated[PlainText, Meta(max_length=5_000)]
 """Text of at most 5,000 characters with tabs and line ends, but no other control characters."""
 
 

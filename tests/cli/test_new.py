@@ -26,7 +26,7 @@ def run(folder: Path, *command: str | Path) -> str:
 
 
 def test_a_new_project_with_all_choices_passes_its_checks_and_tests(tmp_path: Path) -> None:
-    """Fails if a file is not as ruff formats it, is not typed strictly, or has no migration."""
+    """Fails if the migration lacks a column of the table, as ``author_id``; and if a file is not as ruff formats it."""
     made = restwell("new", "book-shop", "--accounts", "--postgresql", cwd=tmp_path)
     assert made.stdout == "book-shop is made. Next: cd book-shop && make run, or make test\n"
     project = tmp_path / "book-shop"
@@ -40,6 +40,7 @@ def test_a_new_project_with_all_choices_passes_its_checks_and_tests(tmp_path: Pa
 
 
 def test_a_new_project_without_choices_serves_its_resource(tmp_path: Path) -> None:
+    """Fails if ``compose.yaml`` does not pass a setting that production needs, as APP_URL."""
     restwell("new", "plain", cwd=tmp_path)
     project = tmp_path / "plain"
     for command in (["ruff", "format", "--check"], ["ruff", "check"], ["restwell", "migrate", "--check"], ["pytest"]):
@@ -61,6 +62,7 @@ def test_a_new_project_without_choices_serves_its_resource(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["json", "class", "restwell", "Book", "book shop", "../book", "plain"])
 def test_a_name_that_is_no_package_or_is_taken_is_refused_and_nothing_is_written(name: str, tmp_path: Path) -> None:
+    """Fails if keywords of Python are accepted."""
     (tmp_path / "plain").mkdir()
     refused = restwell("new", name, cwd=tmp_path)
     assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
@@ -68,6 +70,7 @@ def test_a_name_that_is_no_package_or_is_taken_is_refused_and_nothing_is_written
 
 
 def test_a_terminal_is_asked_for_the_choices_that_no_flag_has_made(tmp_path: Path) -> None:
+    """Fails if a choice without a flag is the default on a terminal too."""
     ours, theirs = pty.openpty()
     asked = subprocess.Popen(
         [RESTWELL, "new", "asked", "--sqlite"], cwd=tmp_path, stdin=theirs, stdout=subprocess.PIPE, text=True

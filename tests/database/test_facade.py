@@ -3,18 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 import pytest
 from msgspec import Struct
 from pydantic import BaseModel
-from sqlalchemy import Column, Integer, MetaData, Table, Text, delete, func, insert, select, update
+from sqlalchemy import Column, Date, Integer, MetaData, Table, Text, delete, func, insert, select, update
 
 from restwell.database import (
     Database,
     DatabaseUnavailable,
     Flag,
+    ForeignKeyViolation,
     Id,
     RowNotFound,
     Timestamp,
@@ -187,6 +188,20 @@ async def test_a_unique_violation_names_its_constraint(opened: Database) -> None
         await opened.run(insert_note, **note(1))
     assert "number" in raised.value.constraint
     assert await opened.one(count) == 1
+
+
+async def test_a_foreign_key_without_its_row_is_a_violation_and_a_date_is_read_as_written(opened: Database) -> None:
+    """Fails if the violation is the error of the driver, and if SQLite gets or returns a date as it is."""
+    days = Table("days", MetaData(), Column("number", Integer), Column("day", Date))
+    add = query(
+        "days.add", insert(days).values(number=param("number"), day=param("day")).returning(days.c.day), into=date
+    )
+    async with opened.transaction() as tx:
+        await tx.run_script("CREATE TABLE days (number INTEGER REFERENCES notes (number) ON DELETE CASCADE, day DATE)")
+    await opened.run(insert_note, **note(1))
+    assert await opened.one(add, number=1, day=date(2026, 2, 28)) == date(2026, 2, 28)
+    with pytest.raises(ForeignKeyViolation):
+        await opened.one(add, number=2, day=None)
 
 
 async def test_concurrent_transactions_all_commit(opened: Database) -> None:

@@ -110,7 +110,7 @@ async def test_a_change_that_a_deploy_does_not_survive_is_refused_with_its_cure(
     with pytest.raises(ConfigurationError, match=words):
         differences.write(tmp_path, ["0001"], "a change")
     assert len(list((tmp_path / "versions").glob("*.py"))) == 1
-    with pytest.raises(ConfigurationError, match="takes what the migration does"):
+    with pytest.raises(ConfigurationError, match="says what the migration does"):
         (await differences_of(tmp_path, "sqlite:", models(more=True))).write(tmp_path, ["0001"], "?!")
 
 

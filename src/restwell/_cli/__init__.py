@@ -19,7 +19,7 @@ from restwell import _startup as startup
 from restwell import idempotency
 from restwell._application import App
 from restwell._child_processes import exit_with_parent
-from restwell._cli import api, cache, client, graphql, jobs, users
+from restwell._cli import api, cache, client, generate, graphql, jobs, users
 from restwell._cli.dashboards import dashboards
 from restwell._cli.doctor import doctor
 from restwell._cli.loading import ApplicationError, create_app, create_app_to_inspect, load, with_database
@@ -62,6 +62,7 @@ cli: Final = new_cli()
 cli.add_typer(api.commands, name="api")
 cli.add_typer(cache.commands, name="cache")
 cli.add_typer(client.commands, name="client")
+cli.add_typer(generate.commands, name="generate")
 cli.add_typer(graphql.commands, name="graphql")
 cli.add_typer(jobs.commands, name="jobs")
 cli.add_typer(users.commands, name="users")

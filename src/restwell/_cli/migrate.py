@@ -38,13 +38,12 @@ def migrate(
     ] = None,
 ) -> None:
     """Migrate the database schema to the newest revision."""
-    MAY_BE_EMPTY.set(new is not None)
+    if new is not None:
+        write_migrations(new)
+        return
     project, settings = load()
     migrations = create_app_to_inspect(project, settings).migrations
     url = settings.database.url.get_secret_value()
-    if new is not None:
-        _write(migrations, url, new)
-        return
     if check:
         _check(migrations, url)
         return
@@ -74,18 +73,27 @@ def _migrated(before: str | None, after: str | None, statements: int) -> str:
     return f"{left or 'empty'} -> {reached} ({statements} statements)"
 
 
-def _write(migrations: Migrations, url: str, text: str) -> None:
-    from restwell.database._migration_writer import compare  # noqa: PLC0415  # loaded only if used
+def write_migrations(title: str, *, may_be_empty: bool = False) -> None:
+    """Write what the models have changed. Without a change write nothing, or with ``may_be_empty`` an empty one."""
+    from restwell.database._migration_writer import compare, file_name  # noqa: PLC0415  # loaded only if used
 
+    MAY_BE_EMPTY.set(True)
+    project, settings = load()
+    migrations = create_app_to_inspect(project, settings).migrations
     if migrations.folder is None:
         raise ConfigurationError(["the application has no migrations: name their folder, kit.app(migrations=...)"])
-    differences = asyncio.run(compare(migrations, url))
-    if not differences.sentences:
-        print("the schema has what the models declare; no migration is written")
+    differences = asyncio.run(compare(migrations, settings.database.url.get_secret_value()))
+    written = [file.path for file in migrations.own_files if file.revision == f"{file.number}_{file_name(title)}"]
+    if not differences.sentences and (written or not may_be_empty):
+        print(
+            f"{written[0].name} exists"
+            if written and may_be_empty
+            else "the schema has what the models declare; no migration is written"
+        )
         return
     for sentence in differences.sentences:
         print(sentence)
-    for path in differences.write(migrations.folder, [file.number for file in migrations.own_files], text):
+    for path in differences.write(migrations.folder, [file.number for file in migrations.own_files], title):
         print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 

@@ -3,7 +3,6 @@
 import re
 import shutil
 import sys
-from collections.abc import Iterator
 from importlib.metadata import version
 from keyword import iskeyword
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Annotated, Final
 
 import typer
 
+from restwell._cli.templates import fill
 from restwell.errors import ConfigurationError
 
 TEMPLATE: Final = Path(__file__).with_name("_project")
-_CONDITION: Final = re.compile(r"%(\w+) (.*)", re.DOTALL)
 
 
 def new(
@@ -42,10 +41,10 @@ def new(
     extras = {"docs", *({"auth", "mail"} if "accounts" in chosen else ()), *({"postgresql"} & chosen)}
     values = {"name": name, "package": package, "extras": ",".join(sorted(extras)), "version": version("restwell")}
     try:
-        for file in sorted(TEMPLATE.rglob("*.txt")):
-            target = folder / _target(file.relative_to(TEMPLATE), package)
+        for path, text in fill(TEMPLATE, values, chosen).items():
+            target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(_filled(file.read_text(encoding="utf-8"), values, chosen), encoding="utf-8")
+            target.write_text(text, encoding="utf-8")
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise ConfigurationError([f"{folder} cannot be written: {error.strerror}"]) from error
@@ -57,23 +56,3 @@ def _answer(given: bool | None, question: str) -> bool:  # noqa: FBT001  # the v
     if given is not None or not sys.stdin.isatty():
         return bool(given)
     return typer.confirm(question)
-
-
-def _target(path: Path, package: str) -> Path:
-    parts = [package if part == "package" else part.removeprefix("dot") for part in path.parts]
-    return Path(*parts[:-1], parts[-1].removesuffix(".txt"))
-
-
-def _filled(text: str, values: dict[str, str], chosen: set[str]) -> str:
-    for name, value in values.items():
-        text = text.replace(f"{{{name}}}", value)
-    return "".join(_lines(text, chosen))
-
-
-def _lines(text: str, chosen: set[str]) -> Iterator[str]:
-    for line in text.splitlines(keepends=True):
-        condition = _CONDITION.fullmatch(line)
-        if condition is None:
-            yield line
-        elif condition[1] in chosen:
-            yield condition[2]

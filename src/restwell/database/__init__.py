@@ -9,6 +9,7 @@ from restwell.database._facade import (
     Database,
     DatabaseBusy,
     DatabaseUnavailable,
+    ForeignKeyViolation,
     TransactionConflict,
     UniqueViolation,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "DatabaseUnavailable",
     "Executor",
     "Flag",
+    "ForeignKeyViolation",
     "Id",
     "Migrations",
     "PageQuery",

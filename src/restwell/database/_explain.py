@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ARRAY, JSON, Boolean, DateTime, LargeBinary, Numeric, String, Uuid, text
+from sqlalchemy import ARRAY, JSON, Boolean, Date, DateTime, LargeBinary, Numeric, String, Uuid, text
 from sqlalchemy.types import NullType, TypeEngine
 
 from restwell.database._facade import Database
@@ -209,6 +209,7 @@ def _sample_value(kind: TypeEngine[Any]) -> Any:
         return [_sample_value(kind.item_type)]
     samples: tuple[tuple[type[TypeEngine[Any]], Any], ...] = (
         (Uuid, new_id()),
+        (Date, datetime.now(UTC).date()),
         (DateTime, datetime.now(UTC)),
         (String, "lamp"),
         (JSON, "[]"),

@@ -55,15 +55,24 @@ class MigrationInProgress(Exception):
     """Another process held the migration lock for longer than this one waits."""
 
 
-class UniqueViolation(Exception):
+class _ConstraintViolation(Exception):
+    def __init__(self, constraint: str) -> None:
+        self.constraint = constraint
+        super().__init__(constraint)
+
+
+class UniqueViolation(_ConstraintViolation):
     """A row with this key exists.
 
     ``constraint`` is the name of the index; on SQLite the columns, as ``table.column``.
     """
 
-    def __init__(self, constraint: str) -> None:
-        self.constraint = constraint
-        super().__init__(constraint)
+
+class ForeignKeyViolation(_ConstraintViolation):
+    """The row that a foreign key refers to does not exist, or a row still refers to this one.
+
+    ``constraint`` is the name of the foreign key; on SQLite it is empty.
+    """
 
 
 class PoolStats(Struct, frozen=True):

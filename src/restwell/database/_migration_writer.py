@@ -16,6 +16,7 @@ from restwell.database._schema_code import Code, quoted, sql_name
 from restwell.errors import ConfigurationError
 
 _ON_SQLITE: Final = 'if op.get_context().dialect.name == "sqlite":'
+_EMPTY: Final = '"""Add statements, such as op.execute(...) of alembic."""'
 _ON_POSTGRES: Final = 'if op.get_context().dialect.name == "postgresql":'
 
 
@@ -39,10 +40,7 @@ class Differences:
         refused = [f"{change.sentence}: {change.refusal}" for change in self._changes if change.refusal]
         if refused:
             raise ConfigurationError(refused)
-        words = " ".join(text.split()).rstrip(".").replace('"', "'").replace("\\", "/")
-        name = re.sub(r"\W+", "_", words.lower(), flags=re.ASCII).strip("_")
-        if not name:
-            raise ConfigurationError(['--new takes what the migration does, such as --new "reviews of products"'])
+        name, words = file_name(text), _words(text)
         number = max(numbers, key=int, default=None)
         pre = [change for change in self._changes if change.phase == "pre"]
         post = [change for change in self._changes if change.phase == "post"]
@@ -51,7 +49,7 @@ class Differences:
             ("_online", f"{words}: indexes and constraints", "pre", _online(pre)),
             ("_cleanup", f"{words}: clean-up", "post", [*_online(post), *_plain(post), *self._altered(post, "post")]),
         ]
-        wanted = [file for file in files if file[-1]]
+        wanted = [file for file in files if file[-1]] or [("", words, "pre", [_EMPTY])]
         written = []
         for suffix, title, phase, lines in wanted:
             before, number = number, next_number([number] if number else [])
@@ -68,9 +66,11 @@ class Differences:
             used = sorted(name for name in names if re.search(rf"\b{name}\b", re.sub(r'"(\\.|[^"\\])*"', "", body)))
             if used:
                 imports.append(f"from {module} import {', '.join(used)}\n")
-        head = f'"""{title[0].upper()}{title[1:]} ({phase}-deploy)."""\n\nfrom alembic import op\n{"".join(imports)}'
+        imports = ["from alembic import op\n", *imports] if lines != [_EMPTY] else []
+        head = f'"""{title[0].upper()}{title[1:]} ({phase}-deploy)."""\n\n{"".join(imports)}'
         down = quoted(before) if before else "None"
         indented = "".join(f"    {line}\n" for line in body.splitlines())
+        head = head.rstrip() + "\n"
         return f"{head}\nrevision = {quoted(number)}\ndown_revision = {down}\n\n\ndef upgrade() -> None:\n{indented}"
 
     def _altered(self, changes: Sequence[Change], phase: Phase) -> list[str]:
@@ -119,6 +119,18 @@ class Differences:
                 )
                 lines.append(self._code.index(name, table.name, map(quoted, columns), ["unique=True"]))
         return lines
+
+
+def file_name(text: str) -> str:
+    """The name of a migration without its number. Raises ConfigurationError for a text without words."""
+    name = re.sub(r"\W+", "_", _words(text).lower(), flags=re.ASCII).strip("_")
+    if not name:
+        raise ConfigurationError(['the title says what the migration does, such as "reviews of products"'])
+    return name
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split()).rstrip(".").replace('"', "'").replace("\\", "/")
 
 
 async def compare(migrations: Migrations, url: str) -> Differences:

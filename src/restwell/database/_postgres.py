@@ -18,6 +18,7 @@ from restwell.database._facade import (
     Database,
     DatabaseBusy,
     DatabaseUnavailable,
+    ForeignKeyViolation,
     MigrationInProgress,
     PoolStats,
     TransactionConflict,
@@ -90,6 +91,8 @@ class _ErrorTranslation:
             error.add_note(MIGRATE_HINT)
         elif isinstance(error, asyncpg.UniqueViolationError):
             raise UniqueViolation(error.constraint_name or "") from error
+        elif isinstance(error, asyncpg.ForeignKeyViolationError):
+            raise ForeignKeyViolation(error.constraint_name or "") from error
         elif isinstance(error, _CONFLICT):
             raise TransactionConflict from error
         elif isinstance(error, _BUSY):

@@ -18,6 +18,7 @@ from restwell.database._facade import (
     Database,
     DatabaseBusy,
     DatabaseUnavailable,
+    ForeignKeyViolation,
     PoolStats,
     UniqueViolation,
     not_started,
@@ -39,17 +40,13 @@ PRAGMA foreign_keys = ON;
 PRAGMA temp_store = MEMORY;
 PRAGMA cache_size = -4096;
 """
-_UNIQUE: Final = frozenset({apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY})
+_VIOLATIONS: Final = {
+    apsw.SQLITE_CONSTRAINT_FOREIGNKEY: ForeignKeyViolation,
+    apsw.SQLITE_CONSTRAINT_PRIMARYKEY: UniqueViolation,
+    apsw.SQLITE_CONSTRAINT_UNIQUE: UniqueViolation,
+}
 _BUSY: Final = (apsw.BusyError, apsw.LockedError)
-_UNAVAILABLE: Final = (
-    apsw.CantOpenError,
-    apsw.FullError,
-    apsw.IOError,
-    apsw.ReadOnlyError,
-    apsw.ConnectionClosedError,
-)
-
-
+_UNAVAILABLE: Final = (apsw.CantOpenError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.ConnectionClosedError)
 _WAITS_FOR_ITSELF: Final = (
     "a write waits for the transaction of its own task, as SQLite has one writer: run it with that transaction"
     " (tx.run), or begin that with database.transaction(ambient=True), which everything in the block joins"
@@ -69,9 +66,8 @@ class _ErrorTranslation:
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if error is None:
             return
-        # extendedresult is missing from apsw's stubs.
-        if isinstance(error, apsw.ConstraintError) and error.extendedresult in _UNIQUE:  # type: ignore[attr-defined]
-            raise UniqueViolation(str(error).partition("failed: ")[2]) from error
+        if violation := _VIOLATIONS.get(getattr(error, "extendedresult", 0)):  # missing from apsw's stubs
+            raise violation(str(error).partition("failed: ")[2]) from error
         if isinstance(error, _BUSY):
             raise DatabaseBusy from error
         if isinstance(error, _UNAVAILABLE):

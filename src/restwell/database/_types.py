@@ -1,17 +1,17 @@
 """Column types that behave the same on both databases, and their conversions for SQLite.
 
 PostgreSQL's driver supports UUID and timestamptz. SQLite stores an id as 16 bytes and a time as microseconds since the
-Unix epoch (UTC). Both keep their sort order and take half the space of text.
+Unix epoch (UTC). Both keep their sort order and take half the space of text. SQLite stores a date as its ISO text.
 """
 
 from array import array
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import apsw
-from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Float, Integer, LargeBinary, Uuid
+from sqlalchemy import ARRAY, BigInteger, Boolean, Date, DateTime, Float, Integer, LargeBinary, Uuid
 from sqlalchemy.types import TypeEngine
 
 Id: Final = Uuid().with_variant(LargeBinary(16), "sqlite")
@@ -44,6 +44,8 @@ def from_sqlite(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
         return _id_from_sqlite
     if isinstance(kind, DateTime):
         return _time_from_sqlite
+    if isinstance(kind, Date):
+        return date.fromisoformat
     return bool if isinstance(kind, Boolean) else None
 
 
@@ -53,6 +55,8 @@ def to_sqlite(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
         return _array_to_sqlite(kind.item_type)
     if isinstance(kind, Uuid):
         return _id_to_sqlite
+    if isinstance(kind, Date):
+        return date.isoformat
     return _time_to_sqlite if isinstance(kind, DateTime) else None
 
 
