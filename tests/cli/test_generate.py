@@ -100,13 +100,12 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def test_what_is_generated_passes_the_checks_and_tests_of_the_project(project: Path) -> None:
-    """Fails if a file is not as ruff formats it or is not typed strictly, if the migration is not what the models
-    declare, or if a generated test fails.
-    """
+    """Fails if the migration lacks a column of the models, and if a replaced resource is stored as it was."""
     assert ", 0 findings" in run(project, "make", "test", f"BIN={BIN}")
 
 
 def test_repeated_commands_change_nothing(project: Path) -> None:
+    """Fails if the application gets the part a second time."""
     before = texts(project)
     for command in (project / "commands.txt").read_text().splitlines():
         done = restwell(*shlex.split(command), cwd=project)
@@ -115,9 +114,7 @@ def test_repeated_commands_change_nothing(project: Path) -> None:
 
 
 def test_what_is_generated_fits_its_contract_on_both_databases(project: Path, empty_url: str, tmp_path: Path) -> None:
-    """Fails if a statement is invalid on one of them, if a plan does not scale, if a route is open that should not
-    be, or if a value that fits the document is a 500, such as an integer of more than 32 bits.
-    """
+    """Fails if a reference has no index, if its error is not in the document, and if ``explain`` cannot use a date."""
     environment = {
         "APP_ENV": "test",
         "DATABASE_URL": empty_url,
@@ -144,7 +141,7 @@ def test_what_is_generated_fits_its_contract_on_both_databases(project: Path, em
 
 
 def test_a_changed_file_is_never_overwritten(tmp_path: Path) -> None:
-    """Fails if the rest of the resource is written nevertheless."""
+    """Fails if only the changed file is left out, and the others are written."""
     restwell("new", "bookshop", cwd=tmp_path).check_returncode()
     project = tmp_path / "bookshop"
     command = ("generate", "resource", "review", "body:text")

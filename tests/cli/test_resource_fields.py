@@ -25,6 +25,12 @@ TABLES = {"products": "add_product", "people": "add_person", "cities": ""}
             ('"some"', '"othe"'),
         ),
         (
+            "blank:text:..0",
+            'Column("blank", Text, nullable=False)',
+            "blank: Annotated[PlainText, Meta(max_length=0)]",
+            ('""', '""'),
+        ),
+        (
             "stock:int",
             'Column("stock", Integer, nullable=False)',
             "stock: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]",

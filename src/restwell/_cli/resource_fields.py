@@ -86,7 +86,11 @@ class Field(Struct, frozen=True):
     def requested(self, resource: str) -> str:
         """The field of what clients send, with its limits."""
         low, high = self.bounds
-        kind = ("PlainText" if any(self.bounds) else "MultiLineText") if self.kind == "text" else self._type(resource)
+        kind = (
+            ("MultiLineText" if self.bounds == (None, None) else "PlainText")
+            if self.kind == "text"
+            else self._type(resource)
+        )
         limits = []
         if self.kind == "text":
             limits = [("min_length", low), ("max_length", high)]
@@ -116,7 +120,8 @@ class Field(Struct, frozen=True):
             return (f"await {self.helper}(client)",) * 2
         if self.kind == "text":
             texts = (f"{word} {self.name.replace('_', ' ')}" for word in ("some", "other"))
-            one, other = (quoted(text[: int(high or 40)].ljust(int(low or 0), ".")) for text in texts)
+            longest = int(high) if high is not None else None
+            one, other = (quoted(text[:longest].ljust(int(low or 0), ".")) for text in texts)
             return one, other
         if self.kind in {"float", "int"}:
             numbers = (2.5, 1.5, low, high) if self.kind == "float" else (2, 1, low, high)
