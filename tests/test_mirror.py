@@ -43,7 +43,6 @@ WITHOUT_TESTS: Final = {
     "client/model": "structs, which test_reader reads",
     "client/typescript_types": "the types of a client, which test_typescript writes",
     "cli/loading": "what each command begins with, which test_cli runs",
-    "cli/project_code": "the files of a project, into which test_generate writes",
     "cli/setting_meanings": "texts, which test_settings lists",
     "database/schema": "reads tables, which test_migration_writer compares on both databases",
     "database/schema_changes": "differences, for which test_migration_writer changes models",

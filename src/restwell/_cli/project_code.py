@@ -78,7 +78,7 @@ class ProjectCode:
 
         Raises ConfigurationError, and writes nothing, if a file exists with another text.
         """
-        texts = {self._path(path): self._formatted(self._path(path), text) for path, text in files.items()}
+        texts = {self._path(path): formatted(self._path(path), text, self.package) for path, text in files.items()}
         existing = {path for path in texts if path.exists()}
         if changed := [path for path in existing if path.read_text(encoding="utf-8") != texts[path]]:
             raise ConfigurationError(
@@ -91,8 +91,8 @@ class ProjectCode:
         code = self.file.read_text(encoding="utf-8")
         if not imports(code, statement):
             added = with_part(code, statement, part)
-            is_formatted = self._formatted(self.file, code) == code
-            written[self.file] = self._formatted(self.file, added) if is_formatted else added
+            is_formatted = formatted(self.file, code, self.package) == code
+            written[self.file] = formatted(self.file, added, self.package) if is_formatted else added
         for path, text in written.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
@@ -104,19 +104,20 @@ class ProjectCode:
         folders = {self.package: self.file.parent, "migrations": self._migrations, "tests": TESTS}
         return folders[path.parts[0]].joinpath(*path.parts[1:])
 
-    def _formatted(self, path: Path, text: str) -> str:
-        """As ruff formats it with the settings of the project, with sorted imports and without unused ones."""
-        ruff = shutil.which("ruff", path=str(Path(sys.executable).parent)) or shutil.which("ruff")
-        if ruff is None:
-            raise ConfigurationError(["generate formats what it writes: pip install ruff"])
-        own = f'lint.isort.known-first-party=["{self.package}"]'  # ruff looks for the files, which are not there yet
-        for arguments in (["check", "--fix-only", "--select=F401,I", "--config", own], ["format"]):
-            command = [ruff, *arguments, "--quiet", f"--stdin-filename={path}", "-"]
-            done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)  # noqa: S603
-            if done.returncode:
-                raise ConfigurationError([f"ruff {arguments[0]} of {_shown(path)} failed: {done.stderr.strip()}"])
-            text = done.stdout
-        return text
+
+def formatted(path: Path, text: str, package: str) -> str:
+    """As ruff formats it with the settings of the project, with sorted imports and without unused ones."""
+    ruff = shutil.which("ruff", path=str(Path(sys.executable).parent)) or shutil.which("ruff")
+    if ruff is None:
+        raise ConfigurationError(["generate formats what it writes: pip install ruff"])
+    own = f'lint.isort.known-first-party=["{package}"]'  # ruff looks for the files, which are not there yet
+    for arguments in (["check", "--fix-only", "--select=F401,I", "--config", own], ["format"]):
+        command = [ruff, *arguments, "--quiet", f"--stdin-filename={path}", "-"]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            raise ConfigurationError([f"ruff cannot {arguments[0]} {_shown(path)}: {done.stderr.strip()}"])
+        text = done.stdout
+    return text
 
 
 def _helper(tests: Path) -> str:
