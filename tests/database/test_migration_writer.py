@@ -9,13 +9,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from apsw import ConstraintError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Text, text
 
 from model_changes import CHANGES, models
-from restwell.database import Migrations, open_database, query
+from restwell.database import ForeignKeyViolation, Migrations, open_database, query
 from restwell.database._migration_files import MAY_BE_EMPTY
 from restwell.database._migration_lint import lint
 from restwell.database._migration_writer import Differences, compare
@@ -125,7 +124,7 @@ async def test_a_table_that_sqlite_creates_again_keeps_the_rows_that_refer_to_it
     assert await bring_to(tmp_path, url, models(Column("body", Text), more=True)) == ["pre"]
     async with open_database(url) as database:
         assert await database.one(query("test.count_tags", text("SELECT count(*) FROM tags"), into=int)) == 1
-        with pytest.raises(ConstraintError):  # foreign keys are enforced again
+        with pytest.raises(ForeignKeyViolation):  # foreign keys are enforced again
             async with database.transaction() as tx:
                 await tx.run_script("INSERT INTO tags VALUES (7, 'a', x'01', 0)")
 

@@ -11,7 +11,15 @@ import apsw
 import pytest
 from sqlalchemy import column, func, insert, literal, select, table, text
 
-from restwell.database import Database, DatabaseBusy, DatabaseUnavailable, open_database, param, query
+from restwell.database import (
+    Database,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    ForeignKeyViolation,
+    open_database,
+    param,
+    query,
+)
 from restwell.database import _sqlite as sqlite_module
 from restwell.database import _sqlite_backup as backup_module
 from restwell.database._sqlite import SqliteDatabase, _with_timeout
@@ -159,7 +167,7 @@ async def test_sqlite_rolls_back_a_transaction_it_cannot_commit(tmp_path: Path) 
         async with database.transaction() as tx:
             await tx.run_script("CREATE TABLE p (id INTEGER PRIMARY KEY)")
             await tx.run_script("CREATE TABLE t (p INTEGER REFERENCES p DEFERRABLE INITIALLY DEFERRED)")
-        with pytest.raises(apsw.ConstraintError):
+        with pytest.raises(ForeignKeyViolation):
             async with database.transaction() as tx:
                 await tx.run_script("INSERT INTO t VALUES (1)")
         assert await database.one(count) == 0
