@@ -119,6 +119,7 @@ which returns its id"""
         ("class:int", BAD_NAME),
         ("version:int", "the resource has a field version already; choose another name"),
         ("date:date", "the generated code uses the name date; choose another, such as date_value"),
+        ("request:enum:a,b", "the generated code uses the name request; choose another, such as request_value"),
         ("match:ref", "the generated code uses the name match_id; choose another, such as match_value"),
         ("done:bool:1..2", "bool has no range: write done:bool; int, float and text have one"),
         ("rating:int:5", f"5 {NO_RANGE}"),

@@ -41,6 +41,8 @@ _POWERS: Final[Mapping[float, str]] = {
 }
 _USED: Final = {"bool", "date", "float", "int", "str", "match_id", "match_user_id", "query", "self"}
 """A field with a default hides the type of this name from the fields after it. The others are names of arguments."""
+_SCHEMAS: Final = {"filter", "request"}
+"""The type of an enum of this name would have the name of a Struct."""
 _TAKEN: Final = {"id", "version", "created_at", "user_id"}
 
 
@@ -181,7 +183,7 @@ def _parse(text: str, tables: Mapping[str, str], before: Collection[str]) -> Fie
     column = f"{name}_id" if kind == "ref" else name
     if column in _TAKEN or column in before:
         raise ValueError(f"the resource has a field {column} already; choose another name")
-    if column in _USED:
+    if column in _USED or (kind == "enum" and name in _SCHEMAS):
         raise ValueError(f"the generated code uses the name {column}; choose another, such as {name}_value")
     is_optional = text != definition
     if kind == "ref":
