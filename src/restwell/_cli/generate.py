@@ -28,7 +28,7 @@ def resource(
     *,
     plural: Annotated[str | None, typer.Option(help="The name of the table, such as people.")] = None,
 ) -> None:
-    """Write a resource: table, schemas, queries, service, routes, migration and tests. ``?`` makes a field optional."""
+    """Write a resource: table, schemas, queries, service, routes, migration and tests. ?: an optional field."""
     project = ProjectCode.load()
     plural = plural or plural_of(name)
     for each in (name, plural):
