@@ -198,12 +198,14 @@ async def test_both_transactions_of_a_deadlock_succeed(opened: PostgresDatabase)
     for number in (1, 2):
         await opened.run(add, id=number)
     tries: list[int] = []
+    both = asyncio.Barrier(2)
 
     async def raise_both(first: int, second: int) -> str:
         async def work(tx: Transaction) -> str:
             tries.append(first)
             await tx.run(raise_n, match_id=first)
-            await asyncio.sleep(0.1)
+            if tries.count(first) == 1:
+                await both.wait()
             await tx.run(raise_n, match_id=second)
             return f"{first} then {second}"
 
@@ -276,7 +278,12 @@ async def proxied(postgres_server: str) -> AsyncIterator[tuple[PostgresDatabase,
     host, _, name = postgres_server.rpartition("/")
     address, _, port = host.rpartition(":")
     async with fault_proxy(int(port)) as proxy, PostgresDatabase(f"{address}:{proxy.port}/{name}", 6, 1) as database:
-        await asyncio.gather(*(database.one(nap) for _ in range(6)))
+        for attempt in range(5):  # a busy machine may take a second to connect
+            try:
+                await asyncio.gather(*(database.one(nap) for _ in range(6)))
+                break
+            except DatabaseUnavailable:
+                await asyncio.sleep(attempt)
         yield database, proxy
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Column, MetaData, Table, Text, insert, select
 
 from restwell.database import Database, Id, Migrations, open_database, param, query
+from restwell.errors import ServiceUnavailable
 from restwell.ids import new_id
 from restwell.jobs import Job, Jobs, Worker, WorkerOptions
 from restwell.jobs._notifier import Notifier, open_notifier
@@ -83,13 +84,17 @@ class JobsHarness:
         )
 
     async def wait_for_states(self, condition: Callable[[list[str]], bool], seconds: float = SECONDS) -> list[str]:
+        states: list[str] = []
         try:
             async with asyncio.timeout(seconds):
-                while not condition(states := await self.states()):
+                while True:
+                    with suppress(ServiceUnavailable):  # on a busy machine
+                        states = await self.states()
+                        if condition(states):
+                            return states
                     await asyncio.sleep(0.01)
         except TimeoutError:
-            raise AssertionError(f"after {seconds} s: {await self.states()}") from None
-        return states
+            raise AssertionError(f"after {seconds} s: {states}") from None
 
 
 @asynccontextmanager

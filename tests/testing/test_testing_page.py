@@ -29,7 +29,9 @@ def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     """Breaks if the page uses a name that does not exist, or a route that answers otherwise."""
     code, _ = blocks()
     shutil.copy(ROOT / "tests/support/accounts_app.py", tmp_path / "notes.py")
-    (tmp_path / "test_page.py").write_text(code)
+    slow = '"RATE_LIMIT_SCALE": "0"'
+    assert slow in code
+    (tmp_path / "test_page.py").write_text(code.replace(slow, f'{slow}, "REQUEST_TIMEOUT_SECONDS": "60"'))
     (tmp_path / "access.txt").write_text(access_table(create_app(Settings())))
     options = (
         "asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\npythonpath = ."
