@@ -19,7 +19,19 @@ RESOURCES = int(os.environ.get("RESOURCES", "2"))
 """How many random resources a project gets. A long run: RESOURCES=20 pytest tests/cli/test_generate.py."""
 NAMES = [
     *("order", "group", "key", "day", "city", "box", "purchase_order", "customer", "check", "offset", "limit", "set"),
-    *("tax", "address", "window", "grant", "union", "level", "default", "index_card", "colour", "match", "user_agent"),
+    *(
+        "tax",
+        "address",
+        "window",
+        "grant",
+        "union",
+        "level",
+        "default",
+        "index_card",
+        "colour",
+        "shipment",
+        "user_agent",
+    ),
 ]
 """Some are words of SQL, and some have an irregular plural."""
 CONTRACT = """
