@@ -54,7 +54,7 @@ LAYERS = [  # a module may import those of its own set and above
     {"pages"},
     {"cache", "edge", "jobs", "rate_limits"},
     {"host", "lifespan"},
-    {"idempotency", "retention", "services", "web"},
+    {"events", "idempotency", "retention", "services", "web"},
     {"app", "application", "asgi", "edge_hooks", "kit", "litestar", "optional_parts"},
     {"accounts", "dashboards", "graphql", "grpc", "ops", "project", "testing"},
     {"server", "reload", "startup", "supervisor"},

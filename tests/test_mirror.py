@@ -58,6 +58,8 @@ WITHOUT_TESTS: Final = {
     "doctor/settings": "checks, for which test_checks plants faults",
     "doctor/finding": "structs, which test_checks reads",
     "edge/context": "the state of a request and the base class of hooks, which test_pipeline runs",
+    "events/queries": "SQL of the outbox and the inbox, which their tests run",
+    "events/tables": "columns, which the test of the migrations compares",
     "graphql/errors": "errors, which test_plan raises",
     "host": "an interface",
     "jobs/queries": "SQL of the store and the queue, which their tests run",

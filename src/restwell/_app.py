@@ -26,6 +26,8 @@ from restwell.edge._rate_limit import with_rates
 from restwell.edge._route import Route
 from restwell.edge._router import Router
 from restwell.errors import PROBLEMS, ErrorFormat
+from restwell.events import Consumer
+from restwell.events._consumer import Consumers
 from restwell.jobs import JobOperations
 from restwell.jobs._bulk_changes import BulkChanges, change_jobs
 from restwell.retention import FEATURE as CLEANUP
@@ -264,7 +266,9 @@ class Restwell(Kit):
         for service in services:
             if Collector in type(service).__mro__:  # a Protocol, which isinstance refuses
                 self.metrics.registry.register(cast(Collector, service))
-        services = [*services, self.database, self.cache, self.jobs, self.cursors, self.files]
+        consumers = [each for each in services if isinstance(each, Consumer)]
+        self.consumers = Consumers(self.database, self.events, consumers)
+        services = [*services, self.database, self.cache, self.jobs, self.events, self.cursors, self.files]
         return App(self, edge, framework, routes, services=services, versions=versions, **described)
 
 

@@ -23,6 +23,8 @@ from restwell.database._consistency import ConsistencyTokens
 from restwell.database._metrics import DatabaseCollector
 from restwell.edge._drain import Drain
 from restwell.edge._rate_limit import RateLimit
+from restwell.events import Events
+from restwell.events._consumer import Consumers
 from restwell.files import Files
 from restwell.jobs import Jobs, Worker, WorkerOptions
 from restwell.jobs._notifier import open_notifier
@@ -102,10 +104,10 @@ class Kit(OptionalParts):
             self.metrics.reports.add(CLIENTS, self.rate_limiter.limited_clients)
             self._rate_limit = RateLimit(self.rate_limiter, settings.trusted_hops)
         broker = settings.jobs.url
-        self.jobs = Jobs(
-            self.database,
-            open_notifier(self.database, url, broker.get_secret_value() if broker is not None else None, name),
-        )
+        broker_url = broker.get_secret_value() if broker is not None else None
+        self.jobs = Jobs(self.database, open_notifier(self.database, url, broker_url, name))
+        self.events = Events(self.database, open_notifier(self.database, url, broker_url, name))
+        self.consumers = Consumers(self.database, self.events, [])
         self.metrics.registry.register(self.jobs.metrics)
         self.files = Files(settings.files.dir)
         self.refresh_tokens = RefreshTokens(keys.derive("refresh-token"))
@@ -119,6 +121,7 @@ class Kit(OptionalParts):
             Database: self.database,
             Cache: self.cache,
             Jobs: self.jobs,
+            Events: self.events,
             Cursors: self.cursors,
             Files: self.files,
             RefreshTokens: self.refresh_tokens,
@@ -207,7 +210,7 @@ class Kit(OptionalParts):
             stack.push_async_callback(self.cache.close)
             if self.rate_limiter is not None:
                 stack.push_async_callback(self.rate_limiter.close)
-            for resource in (self.jobs, self._health_database, self.metrics):
+            for resource in (self.jobs, self.events, self._health_database, self.metrics):
                 stack.push_async_callback(resource.close)
             for registered in reversed(self._closeables):
                 stack.push_async_callback(registered.close)
@@ -234,6 +237,7 @@ class Kit(OptionalParts):
             traces=self.traces,
             execute_isolated=execute_isolated,
             name=name,
+            background=self.consumers.run if self.consumers.runs else None,
         )
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Column, delete, select
 
 from restwell.database import Database, Query, param, query
+from restwell.events import Events
 from restwell.files import Files
 from restwell.idempotency import delete_keys_before
 from restwell.jobs import JobContext, job
@@ -104,11 +105,19 @@ class _IdempotencyKeys(DeletesExpired):
         return await delete_keys_before(self._database, now - IDEMPOTENCY_KEY_RETENTION)
 
 
+class _ExpiredEvents(DeletesExpired):
+    def __init__(self, events: Events) -> None:
+        self._events = events
+
+    async def delete_expired(self, now: datetime) -> int:  # noqa: ARG002  # each event has its own time
+        return await self._events.delete_expired()
+
+
 @job(name="restwell.clean_up", cron="15 3 * * *", timeout_seconds=3_600)  # no function of an application has a dot
 async def clean_up(context: JobContext) -> None:
     """Delete expired rows, and files without a row."""
     await context.get(Cleanup).run()
 
 
-FEATURE: Final = Feature(services=[Cleanup, _IdempotencyKeys], jobs=[clean_up])
+FEATURE: Final = Feature(services=[Cleanup, _ExpiredEvents, _IdempotencyKeys], jobs=[clean_up])
 """Added to every application."""

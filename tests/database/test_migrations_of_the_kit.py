@@ -17,6 +17,7 @@ from restwell.cache import _suspension as suspension
 from restwell.database import Database, Migrations, explain_queries, find_queries, open_database, query
 from restwell.database._migrations import KIT
 from restwell.errors import ConfigurationError
+from restwell.events import _queries as event_queries
 from restwell.idempotency import REPLAYED_HEADER, StoredResponse, execute_once
 from restwell.jobs import JobContext, Jobs, job
 from restwell.jobs import _operation_queries as operations
@@ -70,6 +71,12 @@ ROWS = {
         """INSERT INTO idempotency_keys (user_id, key, target, request_hash, status, headers, body, created_at)
         VALUES ({id}, 'new', 'POST /v1/things', {hash}, 202, {headers}, {hash}, {past})""",
     ],
+    "0005_events": [
+        """INSERT INTO outbox_events (topic, partition, position, key, payload, appended_at, expires_at)
+        VALUES ('prices', 3, 7, 'a', '{{}}', {past}, {past})""",
+        "INSERT INTO outbox_partitions (topic, partition, position) VALUES ('prices', 3, 7)",
+        "INSERT INTO inbox_positions (consumer, partition, position) VALUES ('history', 3, 6)",
+    ],
 }
 """What each release that added a migration wrote. A new migration needs a line here."""
 
@@ -113,7 +120,7 @@ async def write_rows(database: Database, revision: str) -> None:
 
 async def use_every_table(database: Database, url: str) -> None:
     """Run what the kit does with its tables: each query is planned, and each kind of row is written and read."""
-    await explain_queries(database, find_queries(queries, suspension, idempotency))
+    await explain_queries(database, find_queries(queries, event_queries, suspension, idempotency))
     jobs = Jobs(database, open_notifier(database, url, None, "kit"))
     jobs.register([send])
     job_id = await jobs.enqueue(database, send)

@@ -29,6 +29,8 @@ MEANINGS: Final = {
     "cron_last_run_in_future": "The clock of the database was wrong when a tick was stored. It is reset.",
     "deadline_exceeded": "A request did not start its response in time and was cancelled: 503.",
     "dependency_unavailable": "A request failed with 503 because a service is down or too slow.",
+    "event_consumer_failed": "A consumer could not read events: a database or another service is down. It repeats.",
+    "event_failed": "A consumer raised an error. It gets the event again later; its partition waits.",
     "event_loop_blocked": "Code held the event loop; the stack shows where.",
     "grpc_serving": "gRPC accepts connections.",
     "heartbeat_failed": "The leases of running jobs could not be extended. It is tried again.",

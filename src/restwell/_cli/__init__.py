@@ -44,6 +44,7 @@ from restwell.database import (
 from restwell.database._explain import unindexed_foreign_keys
 from restwell.database._sqlite import SqliteDatabase
 from restwell.errors import ConfigurationError
+from restwell.events import _queries as event_queries
 from restwell.jobs import WorkerOptions
 from restwell.jobs import _operation_queries as job_operations
 from restwell.jobs import _queries as job_queries
@@ -209,7 +210,7 @@ def explain(*, show_all: Annotated[bool, typer.Option("--all", help="Show every 
 
     async def inspect(database: Database) -> tuple[list[Plan], list[str]]:
         await app.migrations.check(database)
-        queries = [*find_queries(job_queries, job_operations, idempotency, _suspension), *app.queries()]
+        queries = [*find_queries(job_queries, job_operations, event_queries, idempotency, _suspension), *app.queries()]
         return await explain_queries(database, queries), await unindexed_foreign_keys(database)
 
     plans, keys = with_database(settings, inspect)

@@ -12,6 +12,7 @@ from restwell.cache import _suspension
 from restwell.database import explain_queries, find_queries, query
 from restwell.database._explain import unindexed_foreign_keys
 from restwell.errors import ConfigurationError
+from restwell.events import _queries as event_queries
 from restwell.jobs import _operation_queries as job_operations
 from restwell.jobs import _queries as job_queries
 
@@ -101,7 +102,10 @@ async def check_queries(subject: Subject) -> AsyncIterator[Finding]:
         await subject.app.migrations.check(subject.database)
     except ConfigurationError:
         return  # the queries are of another schema, which is a finding already
-    queries = [*find_queries(job_queries, job_operations, idempotency, _suspension), *subject.app.queries()]
+    queries = [
+        *find_queries(job_queries, job_operations, event_queries, idempotency, _suspension),
+        *subject.app.queries(),
+    ]
     for plan in dict.fromkeys(await explain_queries(subject.database, queries)):
         if plan.findings:
             found = "; ".join(plan.findings)

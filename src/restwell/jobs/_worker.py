@@ -65,7 +65,10 @@ class WorkerOptions:
 
 
 class Worker:
-    """Runs until ``stop``. ``name`` is unique among all workers, past and present."""
+    """Runs until ``stop``. ``name`` is unique among all workers, past and present.
+
+    ``background`` runs beside the jobs, until the event that it gets is set.
+    """
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class Worker:
         traces: TraceRecorder | None = None,
         execute_isolated: Callable[[ClaimedJob], None] | None = None,
         name: str | None = None,
+        background: Callable[[asyncio.Event], Awaitable[None]] | None = None,
     ) -> None:
         self.name = name or f"{socket.gethostname()}:{os.getpid()}:{new_id().hex[-8:]}"
         self.completed_count = 0
@@ -98,6 +102,7 @@ class Worker:
         )
         self._scheduler = Scheduler(database, jobs, self._store)
         self._options = options
+        self._background = background
         self._running: dict[UUID, int] = {}
         self._tasks: dict[UUID, tuple[asyncio.Task[None], ClaimedJob]] = {}
         self._finished: Batcher[tuple[ClaimedJob, str | None], None] = Batcher(self._record_finished)
@@ -131,10 +136,15 @@ class Worker:
         )
         async with heartbeat:
             maintenance = asyncio.create_task(self._maintain())
+            background = asyncio.create_task(self._run_background())
             try:
                 await self._claim_loop()
                 await self._drain()
+                await asyncio.wait({background}, timeout=options.drain_seconds)
+                if background.done():
+                    background.result()
             finally:
+                background.cancel()
                 self._maintaining = False  # in case the cancellation is swallowed below
                 maintenance.cancel()
                 with suppress(asyncio.CancelledError):
@@ -150,6 +160,13 @@ class Worker:
         elif outcome is not None and not outcome.recorded:
             await self._store.complete([(claimed, outcome.result)])
         await asyncio.to_thread(self._processes.close)
+
+    async def _run_background(self) -> None:
+        if self._background is not None:
+            try:
+                await self._background(self.stopping)
+            finally:  # if it fails, the supervisor replaces this worker
+                self.stop()
 
     async def _claim_loop(self) -> None:
         stop_requested = asyncio.create_task(self.stopping.wait())

@@ -49,18 +49,18 @@ async def running(app: App) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def finish_jobs(app: App, seconds: float = 30) -> None:
-    """Run jobs in this process until none is due, ready or running. Jobs scheduled for later stay.
+    """Run jobs in this process until none is due, ready or running, and apply all events. Jobs for later stay.
 
     The app must be running. Raises TimeoutError after ``seconds``.
     """
     queues = tuple({job.queue for job in app.kit.jobs.registered.values()})
-    store = JobStore(app.kit.database)
+    jobs, store = app.kit.jobs, JobStore(app.kit.database)
     worker = app.worker(WorkerOptions(queues=queues))
     working = asyncio.create_task(worker.run())
     try:
         async with asyncio.timeout(seconds):
-            while (due := await store.promote()) or await _has_pending(app.kit.jobs):
-                app.kit.jobs.notify(due)
+            while (due := await store.promote()) or await app.kit.consumers.apply_all() or await _has_pending(jobs):
+                jobs.notify(due)
                 await asyncio.sleep(0.01)
     finally:
         worker.stop()
