@@ -93,7 +93,8 @@ async def kill_while_applying(database: Database, worker: Served, kills: int, co
     """Kill the processes of a worker while they apply events. Returns how often; fewer if they are too fast."""
     for kill in range(kills):
         before = await database.one(app.count_applied)
-        while (now := await database.one(app.count_applied)) <= max(before, count * kill // (kills + 1)):
+        enough = min(max(before, count * kill // (kills + 1)), count - 1)
+        while (now := await database.one(app.count_applied)) <= enough:
             await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311  # not a secret
         if now >= count:
             return kill
