@@ -16,7 +16,6 @@ from textwrap import fill
 from typing import Any, Final, get_args
 
 import typer.main
-from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 import restwell
@@ -25,8 +24,9 @@ from event_meanings import COMPUTED
 from event_meanings import MEANINGS as EVENT_MEANINGS
 from restwell._cli import cli
 from restwell._cli.setting_meanings import MEANINGS
+from restwell._cli.settings import shown, values_of
 from restwell.errors import AppError
-from restwell.settings import Section, Settings
+from restwell.settings import Settings
 
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
@@ -54,26 +54,16 @@ def written(name: str) -> tuple[str, str]:
 
 def _settings() -> str:
     """One table for each section of the settings, in the order of ``.env.example``."""
-    defaults = {name: (value, field) for name, value, field in _fields(Settings())}
+    defaults = {name: (value, field) for name, value, field in values_of(Settings())}
     order = re.findall(r"^# ([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
     sections: dict[str, list[tuple[str, ...]]] = {}
     for name in sorted(MEANINGS, key=lambda name: (order.index(name) if name in order else len(order), name)):
         value, field = defaults[name]
-        default = _default(value)
+        default = shown(value)
         row = (f"`{name}`", f"`{default}`" if default else "", _bounds(field), MEANINGS[name])
         sections.setdefault(_section(name), []).append(row)
     head = ("Setting", "Default", "Values", "Meaning")
     return "\n".join(f"## {title}\n\n{_table(head, rows)}\n" for title, rows in sections.items())
-
-
-def _fields(settings: Settings) -> Iterator[tuple[str, Any, FieldInfo]]:
-    for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        if isinstance(value, Section):
-            for inner, one in type(value).model_fields.items():
-                yield f"{name}_{one.validation_alias or inner}".upper(), getattr(value, inner), one
-        else:
-            yield name.upper(), value, field
 
 
 def _section(name: str) -> str:
@@ -101,14 +91,6 @@ def _section(name: str) -> str:
         "GraphQL and gRPC": ("GRAPHQL", "GRPC"),
     }
     return next(title for title, prefixes in titles.items() if name.partition("_")[0] in prefixes)
-
-
-def _default(value: Any) -> str:
-    if isinstance(value, SecretStr):
-        value = value.get_secret_value()
-    if isinstance(value, tuple):
-        value = "/".join(map(str, value))
-    return "" if value is None else str(value)
 
 
 def _bounds(field: FieldInfo) -> str:

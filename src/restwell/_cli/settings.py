@@ -42,11 +42,11 @@ def settings(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     found = [
         Setting(
             name,
-            _shown(value) if name not in places else redacted(name, texts[name]) if _is_secret(value) else texts[name],
+            shown(value) if name not in places else redacted(name, texts[name]) if _is_secret(value) else texts[name],
             places.get(name, "default"),
             field.description or MEANINGS.get(name, ""),
         )
-        for name, value, field in _values(loaded)
+        for name, value, field in values_of(loaded)
     ]
     if as_json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
@@ -71,7 +71,7 @@ def _without_credentials(url: re.Match[str]) -> str:
     return f"{url['name'] or ''}{url['scheme']}://{user}{url['host']}{path}"
 
 
-def _values(loaded: Settings) -> Iterator[tuple[str, Any, FieldInfo]]:
+def values_of(loaded: Settings) -> Iterator[tuple[str, Any, FieldInfo]]:
     for name, field in type(loaded).model_fields.items():
         value = getattr(loaded, name)
         if isinstance(value, Section):
@@ -85,7 +85,7 @@ def _is_secret(value: object) -> bool:
     return isinstance(value, SecretStr) or (isinstance(value, tuple) and any(map(_is_secret, value)))
 
 
-def _shown(value: Any) -> str | None:
+def shown(value: Any) -> str | None:
     """A default: it is no secret."""
     if isinstance(value, SecretStr):
         value = value.get_secret_value()

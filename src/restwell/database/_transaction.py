@@ -100,6 +100,9 @@ class TransactionHook(ABC):
         """Called when COMMIT was sent and no response arrived: the commit may have happened, or may still happen."""
 
 
+H = TypeVar("H", bound=TransactionHook)
+
+
 class Transaction(Executor):
     """An atomic group of queries. ``hooks`` are called when it ends."""
 
@@ -157,3 +160,13 @@ class Transaction(Executor):
     @abstractmethod
     async def run_script(self, statement: str) -> None:
         """Execute a raw SQL statement without parameters. For migrations."""
+
+
+def hook_of(tx: Transaction, kind: type[H], *arguments: Any) -> H:
+    """The hook of this kind. Added to the transaction, made of ``arguments``, if it has none."""
+    for hook in tx.hooks:
+        if isinstance(hook, kind):
+            return hook
+    added = kind(*arguments)
+    tx.hooks.append(added)
+    return added

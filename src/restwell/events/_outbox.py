@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeVar
 from msgspec import Struct
 
 from restwell.database import Database, Transaction
-from restwell.database._transaction import TransactionHook
+from restwell.database._transaction import TransactionHook, hook_of
 from restwell.errors import FieldError, Invalid
 from restwell.events import _queries as queries
 from restwell.events._queries import PARTITIONS, StoredEvent
@@ -59,7 +59,7 @@ class Events:
         Raises TypeError if ``payload`` has another type than the topic.
         """
         row = {"key": key, "payload": topic.encode(payload), "retention_seconds": topic.retention_seconds}
-        _appended_in(tx, self).rows[topic.name, topic.partition_of(key)].append(row)
+        hook_of(tx, _Appended, self).rows[topic.name, topic.partition_of(key)].append(row)
 
     async def read(self, topic: Topic[Any], after: str = "") -> EventBatch:
         """The next events after these positions. The empty string is before the oldest ones. Raises Invalid."""
@@ -112,12 +112,3 @@ class _Appended(TransactionHook):
     def rolled_back(self) -> None: ...
 
     def outcome_unknown(self) -> None: ...
-
-
-def _appended_in(tx: Transaction, events: Events) -> _Appended:
-    for hook in tx.hooks:
-        if isinstance(hook, _Appended):
-            return hook
-    appended = _Appended(events)
-    tx.hooks.append(appended)
-    return appended

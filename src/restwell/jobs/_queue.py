@@ -8,7 +8,7 @@ from uuid import UUID
 
 from restwell._batcher import Batcher
 from restwell.database import Database, Executor, Transaction, TransactionConflict, UniqueViolation
-from restwell.database._transaction import TransactionHook
+from restwell.database._transaction import TransactionHook, hook_of
 from restwell.errors import Conflict, NotFound
 from restwell.ids import new_id
 from restwell.jobs import _operation_queries as queries
@@ -182,7 +182,7 @@ class Jobs:
             if queue is None:
                 await self.get(job_id)
                 raise JobNotDead
-            _notifications_of(tx, self.notifier).counts[queue] += 1
+            hook_of(tx, _Notifications, self.notifier).counts[queue] += 1
 
     async def discard(self, job_id: UUID) -> None:
         """Delete a finished job and its failures. Raises NotFound, JobUnfinished."""
@@ -215,7 +215,7 @@ class Jobs:
 
     def _notify_after_commit(self, tx: Transaction, row: Mapping[str, Any]) -> None:
         if row["state"] == JobState.READY:
-            _notifications_of(tx, self.notifier).counts[row["queue"]] += 1
+            hook_of(tx, _Notifications, self.notifier).counts[row["queue"]] += 1
 
 
 class _Notifications(TransactionHook):
@@ -234,12 +234,3 @@ class _Notifications(TransactionHook):
 
     def outcome_unknown(self) -> None:
         self._notifier.notify(self.counts)  # a notification without a job is harmless
-
-
-def _notifications_of(tx: Transaction, notifier: Notifier) -> _Notifications:
-    for hook in tx.hooks:
-        if isinstance(hook, _Notifications):
-            return hook
-    notifications = _Notifications(notifier)
-    tx.hooks.append(notifications)
-    return notifications
