@@ -116,7 +116,7 @@ async def wait_until_applied(database: Database, count: int) -> None:
 async def test_every_event_is_applied_once_and_in_the_order_of_its_key_x2(
     source: Database, empty_url: str, where: str, tmp_path: Path, score: Score
 ) -> None:
-    """BROKEN=no-lock loses events on PostgreSQL. BROKEN=no-inbox and BROKEN=no-transaction apply some twice."""
+    """Fails with BROKEN=no-lock, no-inbox and no-transaction: events are applied twice and out of order."""
     count, kills = score.size((1_000, 3), (1_000_000, 50))
     events = Events(source, open_notifier(source, empty_url, None, "events_app"))
     events.has_consumers = True
