@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 import msgspec
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import MetaData
 
@@ -28,6 +29,8 @@ from restwell.edge._router import Router
 from restwell.errors import PROBLEMS, ErrorFormat
 from restwell.events import Consumer
 from restwell.events._consumer import Consumers
+from restwell.events._metrics import consumer_metrics
+from restwell.events._status import statuses_of
 from restwell.jobs import JobOperations
 from restwell.jobs._bulk_changes import BulkChanges, change_jobs
 from restwell.retention import FEATURE as CLEANUP
@@ -116,7 +119,7 @@ class Restwell(Kit):
             types=types,
         )
         operational = [
-            *health_routes(self._health_database, schema, self.metrics, self.jobs, self.drain),
+            *health_routes(self._health_database, schema, self.metrics, self.jobs, self._event_metrics, self.drain),
             *security_txt(self.settings.security.contact, self.settings.app.url),
             *well_known_routes(public_keys, self.settings.app.url, client_credentials),
         ]
@@ -219,6 +222,9 @@ class Restwell(Kit):
         context.user_id = user_id
         if self._rate_limit is not None:
             await self._rate_limit.count(context)
+
+    async def _event_metrics(self) -> list[Metric]:
+        return [*consumer_metrics(await statuses_of(self.database, self.consumers))]
 
     def _services_of(self, features: Sequence[Feature], schema: Migrations) -> Services:
         """Register the jobs of the features, and prepare their services."""

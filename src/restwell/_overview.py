@@ -7,6 +7,8 @@ import typer
 SUMMARIES: Final = {
     "dashboards": "Write the dashboards of Grafana and the alerts of Prometheus for the metrics of the kit.",
     "doctor": "Check settings, servers, machine and routes; exit code 1 if there is an error or a warning.",
+    "events": "List the consumers of events: how many they have not applied, and the last error of those that fail.",
+    "explain": "Show named queries whose plans do not scale; exit code 1 if there are any.",
     "migrate": "Migrate the database schema to the newest revision.",
     "new": "Create a project: a resource with its migration and tests, and the files to run, check and deploy it.",
     "settings": "List every setting with its value, its source and its meaning. Secrets are redacted.",
@@ -14,7 +16,6 @@ SUMMARIES: Final = {
     "dev": "Migrate, seed, and serve with reload, for development.",
     "serve": "Run the HTTP server. Run migrate first: the schema must be compatible.",
     "backup": "Copy a SQLite database into a new file while it is in use.",
-    "explain": "Show named queries whose plans do not scale; exit code 1 if there are any.",
     "seed": "Fill a development database with demo data. Idempotent.",
     "routes": "List every route with its guards, its rate limit, its handler, and how it is called.",
     "openapi": "Print the OpenAPI document of a version.",

@@ -15,6 +15,7 @@ from restwell.cache._metrics import COUNTERS as CACHE
 from restwell.database._metrics import POOL_COUNTERS, POOL_GAUGES, QUERY_DURATION
 from restwell.edge._concurrency_limiter import SHED
 from restwell.edge._request_metrics import ACTIVE, CALL_DURATION, DURATION
+from restwell.events._metrics import FAILING, OLDEST_UNREAD
 from restwell.jobs._metrics import BACKLOG, OLDEST_READY
 from restwell.observability._log_output import LINES_DROPPED
 from restwell.observability._watchdog import BLOCKED_SECONDS
@@ -58,11 +59,12 @@ def one(name: str, firing: str, quiet: str, labels: str = "") -> Case:
 
 
 GROWING, FLAT = f"0+60x{MINUTES}", f"7+0x{MINUTES}"
-ROUTE, QUERY, SERVER, QUEUE = (
+ROUTE, QUERY, SERVER, QUEUE, CONSUMER = (
     'http_route="/v1/orders"',
     'db_query_summary="orders.list"',
     ',server="primary"',
     ',queue="mail"',
+    ',consumer="search_index"',
 )
 READS = {f'{CACHE[name].name}{{job="shop",name="products"}}': FLAT for name in ("hits", "shared_hits", "loads")}
 BYPASSES = f'{CACHE["bypasses"].name}{{job="shop",name="products"}}'
@@ -79,6 +81,8 @@ CASES = {
     "RestwellEventLoopBlocked": one(BLOCKED_SECONDS.name, f"0+6x{MINUTES}", f"0+1x{MINUTES}"),
     "RestwellJobsWaiting": one(OLDEST_READY.name, f"0+60x{MINUTES}", f"200+0x{MINUTES}", QUEUE),
     "RestwellJobsDead": Case({READY: FLAT, DEAD: f"1+0x{MINUTES}"}, {READY: FLAT}),
+    "RestwellEventsWaiting": one(OLDEST_UNREAD.name, f"0+60x{MINUTES}", f"200+0x{MINUTES}", CONSUMER),
+    "RestwellEventsFailing": one(FAILING.name, f"1+0x{MINUTES}", f"0+0x{MINUTES}", CONSUMER),
     "RestwellCacheBypassed": Case({**READS, BYPASSES: GROWING}, {**READS, BYPASSES: FLAT}),
     "RestwellRateLimitsDegraded": one(DEGRADED.name, f"2+0x{MINUTES}", f"0+0x{MINUTES}"),
     "RestwellLoginFailures": one(LOGIN_FAILURES.name, f"0+120x{MINUTES}", f"0+30x{MINUTES}", ',reason="password"'),

@@ -77,6 +77,10 @@ ROWS = {
         "INSERT INTO outbox_partitions (topic, partition, position) VALUES ('prices', 3, 7)",
         "INSERT INTO inbox_positions (consumer, partition, position) VALUES ('history', 3, 6)",
     ],
+    "0006_event_failures": [
+        """INSERT INTO inbox_positions (consumer, partition, position, attempts, error)
+        VALUES ('statistic', 3, 6, 2, 'ValueError: no such product')""",
+    ],
 }
 """What each release that added a migration wrote. A new migration needs a line here."""
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -23,13 +24,23 @@ async def migrate(database: Database) -> None:
 
 
 @pytest.fixture
-async def app(database_url: str, tmp_path: Path) -> AsyncIterator[App]:
-    """The running application."""
+async def served(database_url: str, tmp_path: Path) -> AsyncIterator[tuple[App, httpx.AsyncClient]]:
+    """The running application, and a client of it."""
     settings = Settings(
         runtime_dir=tmp_path / "cache",
         database=DatabaseSettings(url=SecretStr(database_url)),
         jwt=JwtSettings(secret=SecretStr("a secret for tests, which is long enough to be one")),
     )
     made = create_app(settings)
-    async with running(made):
-        yield made
+    async with running(made) as client:
+        yield made, client
+
+
+@pytest.fixture
+def app(served: tuple[App, httpx.AsyncClient]) -> App:
+    return served[0]
+
+
+@pytest.fixture
+def client(served: tuple[App, httpx.AsyncClient]) -> httpx.AsyncClient:
+    return served[1]

@@ -16,12 +16,13 @@ from rich.table import Table
 
 from restwell import _server as server
 from restwell import _startup as startup
-from restwell import idempotency
 from restwell._application import App
 from restwell._child_processes import exit_with_parent
 from restwell._cli import api, cache, client, generate, graphql, jobs, users
 from restwell._cli.dashboards import dashboards
 from restwell._cli.doctor import doctor
+from restwell._cli.events import events
+from restwell._cli.explain import explain
 from restwell._cli.loading import ApplicationError, create_app, create_app_to_inspect, load, with_database
 from restwell._cli.migrate import migrate
 from restwell._cli.new import new
@@ -32,22 +33,10 @@ from restwell._overview import AppOption, new_cli
 from restwell._project import APP_VARIABLE, Project, named_application
 from restwell._startup import StartupReport
 from restwell._supervisor import supervise, worker_options
-from restwell.cache import _suspension
-from restwell.database import (
-    Database,
-    DatabaseBusy,
-    DatabaseUnavailable,
-    Plan,
-    explain_queries,
-    find_queries,
-)
-from restwell.database._explain import unindexed_foreign_keys
+from restwell.database import Database, DatabaseBusy, DatabaseUnavailable
 from restwell.database._sqlite import SqliteDatabase
 from restwell.errors import ConfigurationError
-from restwell.events import _queries as event_queries
 from restwell.jobs import WorkerOptions
-from restwell.jobs import _operation_queries as job_operations
-from restwell.jobs import _queries as job_queries
 from restwell.observability._log_output import output
 from restwell.rate_limits import Rate
 from restwell.settings import Settings
@@ -56,7 +45,6 @@ from restwell.web._openapi import operations
 
 T = TypeVar("T")
 
-EXIT_FINDINGS: Final = 1
 EXIT_CONFIGURATION: Final = 2
 
 cli: Final = new_cli()
@@ -69,6 +57,8 @@ cli.add_typer(jobs.commands, name="jobs")
 cli.add_typer(users.commands, name="users")
 cli.command()(dashboards)
 cli.command()(doctor)
+cli.command()(events)
+cli.command()(explain)
 cli.command()(migrate)
 cli.command()(new)
 cli.command("settings")(settings_command)
@@ -200,32 +190,6 @@ def backup(target: Annotated[Path, typer.Argument(help="The file to create. It m
 
     with_database(settings, copy)
     print(f"{target} ({target.stat().st_size:,} bytes)")
-
-
-@cli.command()
-def explain(*, show_all: Annotated[bool, typer.Option("--all", help="Show every plan.")] = False) -> None:
-    """Show named queries whose plans do not scale; exit code 1 if there are any."""
-    project, settings = load()
-    app = create_app_to_inspect(project, settings)
-
-    async def inspect(database: Database) -> tuple[list[Plan], list[str]]:
-        await app.migrations.check(database)
-        queries = [*find_queries(job_queries, job_operations, event_queries, idempotency, _suspension), *app.queries()]
-        return await explain_queries(database, queries), await unindexed_foreign_keys(database)
-
-    plans, keys = with_database(settings, inspect)
-    table = Table("query", "finding", "plan", box=None)
-    for plan in dict.fromkeys(plans):
-        if plan.findings or show_all:
-            table.add_row(plan.query, "\n".join(plan.findings), plan.summary)
-    for key in keys:
-        table.add_row(key, "foreign key without an index: a delete of a parent row scans the whole table", "")
-    finding_count = sum(bool(plan.findings) for plan in plans) + len(keys)
-    if finding_count or show_all:
-        Console(width=None if sys.stdout.isatty() else 200).print(table)
-    print(f"{len(plans)} plans, {finding_count} findings")
-    if finding_count:
-        raise SystemExit(EXIT_FINDINGS)
 
 
 @cli.command()

@@ -10,6 +10,7 @@ from restwell.auth._login_failures import LOGIN_FAILURES
 from restwell.database._metrics import POOL_COUNTERS, POOL_GAUGES, QUERY_DURATION
 from restwell.edge._concurrency_limiter import SHED
 from restwell.edge._request_metrics import ACTIVE, CALL_DURATION, DURATION
+from restwell.events._metrics import FAILING, OLDEST_UNREAD
 from restwell.jobs import JobState
 from restwell.jobs._metrics import BACKLOG, OLDEST_READY
 from restwell.observability._log_output import LINES_DROPPED
@@ -129,6 +130,22 @@ ALERTS: Final = [
         0,
         "ticket",
         "{{ $value }} jobs in the queue {{ $labels.queue }} of {{ $labels.job }} have failed for the last time",
+    ),
+    Alert(
+        "RestwellEventsWaiting",
+        _over.value(OLDEST_UNREAD, JOB, "consumer", function="max"),
+        "{} > 300",
+        10,
+        "page",
+        "The consumer {{ $labels.consumer }} of {{ $labels.job }} is {{ $value | humanizeDuration }} behind",
+    ),
+    Alert(
+        "RestwellEventsFailing",
+        _over.value(FAILING, JOB, "consumer", function="max"),
+        "{} > 0",
+        5,
+        "ticket",
+        "The consumer {{ $labels.consumer }} of {{ $labels.job }} cannot apply {{ $value }} events",
     ),
     Alert(
         "RestwellCacheBypassed",

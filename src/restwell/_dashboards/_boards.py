@@ -11,6 +11,7 @@ from restwell.database._metrics import POOL_COUNTERS as POOL
 from restwell.database._metrics import POOL_GAUGES, QUERY_DURATION
 from restwell.edge._concurrency_limiter import LIMIT, QUEUED, RUNNING, SHED
 from restwell.edge._request_metrics import ACTIVE, BODY_SIZE, CALL_DURATION, DURATION
+from restwell.events._metrics import FAILING, OLDEST_UNREAD, UNREAD
 from restwell.jobs._metrics import ATTEMPT_DURATION, BACKLOG, OLDEST_READY
 from restwell.observability._gc_metrics import PAUSE
 from restwell.observability._watchdog import BLOCKED_SECONDS, DELAY
@@ -255,6 +256,13 @@ BOARDS: Final = [
                 [Query(_quantile(0.95, ATTEMPT_DURATION, "job_name"), "{{job_name}}")],
             ),
             Panel("Mean duration", "s", [Query(_mean(ATTEMPT_DURATION, "job_name"), "{{job_name}}")]),
+            Panel(
+                "Age of the oldest unread event",
+                "s",
+                [Query(_value(OLDEST_UNREAD, "consumer", function="max"), "{{consumer}}")],
+            ),
+            Panel("Unread events", "short", [Query(_value(UNREAD, "consumer", function="max"), "{{consumer}}")]),
+            Panel("Failing events", "short", [Query(_value(FAILING, "consumer", function="max"), "{{consumer}}")]),
         ],
     ),
     Board(

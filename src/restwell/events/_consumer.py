@@ -18,6 +18,7 @@ from restwell.events._outbox import QUEUE, EventReader, Events, format_positions
 from restwell.events._queries import StoredEvent
 from restwell.events._topic import Event, Topic
 from restwell.jobs import Backoff
+from restwell.jobs._executor import storable
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ POLL_SECONDS: Final = 1.0
 APPLY_SECONDS: Final = 10.0
 """How long a consumer may take for an event."""
 BACKOFF: Final = Backoff(initial_seconds=1.0, max_seconds=60.0)
+MAX_ERROR_CHARS: Final = 2_000
 
 
 class Consumer(ABC, Generic[T]):
@@ -96,7 +98,6 @@ class ConsumerRun:
         self.woken = asyncio.Event()
         self._database = database
         self._reader = consumer.reader or events
-        self._failures: Counter[int] = Counter()
         self._retry_at: dict[int, float] = {}
         self._lock = asyncio.Lock()
 
@@ -145,22 +146,28 @@ class ConsumerRun:
             )
         except Exception as error:  # noqa: BLE001  # an event may raise anything; the consumer continues
             if len(events) == 1:
-                self._failed(partition, events[0], error)
+                await self._failed(partition, events[0], error)
                 return 0
         else:
-            self._failures.pop(partition, None)
             return applied
         applied = 0
         while applied < len(events) and await self._apply(partition, [events[applied]]):
             applied += 1
         return applied
 
-    def _failed(self, partition: int, event: StoredEvent, error: Exception) -> None:
-        self._failures[partition] += 1
-        attempt = self._failures[partition]
-        self._retry_at[partition] = time.monotonic() + BACKOFF.delay_seconds_after(attempt)
+    async def _failed(self, partition: int, event: StoredEvent, error: Exception) -> None:
+        """Store the failure, and wait before the next attempt, unless another process has applied the event since."""
         name = self.consumer.name
-        log.error("event_failed", consumer=name, event_id=self._id_of(event), attempt=attempt, exc_info=error)
+        attempts = await self._database.find(
+            queries.fail,
+            match_consumer=name,
+            match_partition=partition,
+            match_position=event.position,
+            error=storable(f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARS]),
+        )
+        if attempts is not None:
+            self._retry_at[partition] = time.monotonic() + BACKOFF.delay_seconds_after(attempts)
+            log.error("event_failed", consumer=name, event_id=self._id_of(event), attempt=attempts, exc_info=error)
 
     async def _apply_in(self, tx: Transaction, partition: int, events: Sequence[StoredEvent]) -> int:
         of_partition = {"consumer": self.consumer.name, "partition": partition}

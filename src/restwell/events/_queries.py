@@ -4,7 +4,19 @@ from datetime import datetime
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import Select, delete, func, literal_column, select, tuple_, union_all, update
+from sqlalchemy import (
+    Column,
+    ScalarSelect,
+    Select,
+    and_,
+    delete,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
 
 from restwell.database import columns_of, insert_or_ignore, insert_row, param, query, upsert
 from restwell.database._clock import db_now
@@ -15,6 +27,7 @@ PARTITIONS: Final = 16
 MAX_EVENTS: Final = 32
 """The most events of a partition that are read at once, and applied in one transaction."""
 DELETE_BATCH: Final = 1_000
+MAX_FAILING: Final = 1_000
 
 
 class StoredEvent(Struct, frozen=True):
@@ -38,6 +51,24 @@ class Partition(Struct, frozen=True):
 class Position(Struct, frozen=True):
     partition: int
     position: int
+
+
+class Unread(Struct, frozen=True):
+    """A partition: how many of its events a consumer has not applied, and when the oldest of them was appended."""
+
+    partition: int
+    unread: int
+    oldest_at: datetime | None
+
+
+class Failing(Struct, frozen=True):
+    """A partition where a consumer could not apply the event after ``position``."""
+
+    consumer: str
+    partition: int
+    position: int
+    attempts: int
+    error: str
 
 
 # --- outbox
@@ -103,7 +134,7 @@ positions_of: Final = query(
     select(inbox.c.partition, inbox.c.position).where(inbox.c.consumer == param("consumer")).limit(PARTITIONS),
     into=Position,
 )
-begin: Final = query("events.begin", insert_or_ignore(inbox))
+begin: Final = query("events.begin", insert_or_ignore(inbox, ["consumer", "partition", "position"]))
 lock_position: Final = query(
     "events.lock_position",
     select(inbox.c.position)
@@ -115,5 +146,54 @@ set_position: Final = query(
     "events.set_position",
     update(inbox)
     .where(inbox.c.consumer == param("match_consumer"), inbox.c.partition == param("match_partition"))
-    .values(position=param("position")),
+    .values(position=param("position"), attempts=0, error=""),
+)
+fail: Final = query(
+    "events.fail",
+    update(inbox)
+    .where(
+        inbox.c.consumer == param("match_consumer"),
+        inbox.c.partition == param("match_partition"),
+        inbox.c.position < param("match_position"),  # otherwise another process has applied the event
+    )
+    .values(attempts=inbox.c.attempts + 1, error=param("error"))
+    .returning(inbox.c.attempts),
+    into=int,
+)
+failing: Final = query(
+    "events.failing",
+    select(*columns_of(inbox, Failing)).where(inbox.c.attempts > 0).limit(MAX_FAILING),
+    into=Failing,
+)
+_not_applied: Final = (
+    outbox.c.topic == partitions.c.topic,
+    outbox.c.partition == partitions.c.partition,
+    outbox.c.position > func.coalesce(inbox.c.position, 0),  # a new consumer has no position
+)
+
+
+def _of_first_unread(column: Column[Any]) -> ScalarSelect[Any]:
+    return select(column).where(*_not_applied).order_by(outbox.c.position).limit(1).scalar_subquery()
+
+
+# The events are not counted: their positions have no gaps.
+unread: Final = query(
+    "events.unread",
+    select(
+        *columns_of(
+            partitions,
+            Unread,
+            unread=partitions.c.position
+            - func.coalesce(inbox.c.position, _of_first_unread(outbox.c.position) - 1, partitions.c.position),
+            oldest_at=_of_first_unread(outbox.c.appended_at),
+        )
+    )
+    .select_from(
+        partitions.outerjoin(
+            inbox, and_(inbox.c.consumer == param("consumer"), inbox.c.partition == partitions.c.partition)
+        )
+    )
+    .where(partitions.c.topic == param("topic"))
+    .limit(PARTITIONS),
+    into=Unread,
 )

@@ -33,4 +33,6 @@ inbox: Final = Table(
     Column("consumer", Text, primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("position", BigInteger, nullable=False),  # of the last event that was applied
+    Column("attempts", Integer, nullable=False, server_default="0"),  # failed ones at the next event
+    Column("error", Text, nullable=False, server_default=""),  # of the last failed attempt
 )

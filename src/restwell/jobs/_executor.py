@@ -188,8 +188,8 @@ class JobExecutor:
         try:
             state = await self._store.fail(
                 claimed,
-                _storable(f"{type(error).__name__}: {error}"[:MAX_TRACEBACK_CHARS]),
-                _storable(stack[-MAX_TRACEBACK_CHARS:]),
+                storable(f"{type(error).__name__}: {error}"[:MAX_TRACEBACK_CHARS]),
+                storable(stack[-MAX_TRACEBACK_CHARS:]),
                 self._jobs.registered[claimed.name].backoff.delay_seconds_after(claimed.attempts),
                 permanent=isinstance(error, PermanentFailure),
             )
@@ -235,7 +235,7 @@ class JobExecutor:
             )
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Text that every database accepts: lone surrogates and NUL are escaped."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 

@@ -4,10 +4,12 @@ An orchestrator restarts the process if ``live`` fails, and sends it no requests
 dependency, and succeeds while the server drains.
 """
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Annotated, Final
 
 from msgspec import Struct
+from prometheus_client.metrics_core import Metric
 
 from restwell.database import Database, Migrations
 from restwell.edge._drain import Drain
@@ -45,7 +47,12 @@ _STOPPING: Final = "Not ready: the server is stopping."
 
 
 def health_routes(
-    database: Database, migrations: Migrations, metrics: Metrics, jobs: Jobs, drain: Drain
+    database: Database,
+    migrations: Migrations,
+    metrics: Metrics,
+    jobs: Jobs,
+    event_metrics: Callable[[], Awaitable[list[Metric]]],
+    drain: Drain,
 ) -> list[Handler]:
     @get("/health/live", tags=["Health"], rate_limit=None)
     async def live() -> Liveness:
@@ -69,7 +76,13 @@ def health_routes(
             raise NotReady from error
         return Readiness("ready", database.dialect, migrations.head)
 
-    @get("/metrics", include_in_schema=False, rate_limit=None, media_type=MEDIA_TYPE)
+    @get(
+        "/metrics",
+        include_in_schema=False,
+        rate_limit=None,
+        media_type=MEDIA_TYPE,
+        query_budget={"events.unread": 1_000},  # once for each consumer
+    )
     async def read_metrics(accept: Annotated[str | None, Header("Accept")] = None) -> Response[bytes]:
         stats: list[QueueStats] = []
         queues: dict[str, bool] = {}
@@ -79,9 +92,12 @@ def health_routes(
                 paused = await jobs.paused_queues()
                 known = {*(job.queue for job in jobs.registered.values()), *paused}
                 queues = {queue: queue in paused for queue in sorted(known)}
+        events: list[Metric] = []
+        with suppress(ServiceUnavailable):  # as above
+            events = await event_metrics()
         openmetrics = "application/openmetrics-text" in (accept or "")
         return Response(
-            content=await metrics.exposition(queue_metrics(stats, queues), openmetrics=openmetrics),
+            content=await metrics.exposition([*queue_metrics(stats, queues), *events], openmetrics=openmetrics),
             media_type=OPENMETRICS_TYPE if openmetrics else MEDIA_TYPE,
             headers={"vary": "Accept"},
         )
