@@ -2,7 +2,7 @@
 
 import pytest
 
-from restwell.grpc._calls import _client, _fields
+from restwell.grpc._calls import _fields, client_address
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from restwell.grpc._calls import _client, _fields
 )
 def test_peers_are_addresses(peer: str, client: tuple[str, int] | None) -> None:
     """Fails if all clients of IPv6 share one rate limit, or if a socket of Unix fails the call."""
-    assert _client(peer) == client
+    assert client_address(peer) == client
 
 
 def test_two_credentials_are_none_and_cookies_are_left_out() -> None:

@@ -21,7 +21,7 @@ from restwell.database import Database, query
 from restwell.errors import Conflict
 from restwell.grpc import Grpc, rpc
 from restwell.settings import Settings
-from restwell.web import Part, get, post
+from restwell.web import Part, get, post, signed_in
 from tiny.app import MIGRATIONS
 from tiny.app import project as tiny
 
@@ -107,6 +107,29 @@ async def _books(filters: WatchFilter) -> AsyncIterator[Book]:
         Waited.finished += 1
 
 
+class Arrivals:
+    """The books that ``watch_hidden`` sends after a first one, each on one stream; how many streams there are."""
+
+    books: asyncio.Queue[Book] = asyncio.Queue()
+    readers = 0
+
+
+@get("/books/hidden/changes", guards=[signed_in])
+async def watch_hidden() -> AsyncIterator[Book]:
+    """Send a book, and others as they arrive."""
+    return _arriving()
+
+
+async def _arriving() -> AsyncIterator[Book]:
+    Arrivals.readers += 1
+    try:
+        yield Book(0, "first")
+        while True:
+            yield await Arrivals.books.get()
+    finally:
+        Arrivals.readers -= 1
+
+
 class Library(Servicer):  # type: ignore[misc]  # generated
     GetBook = rpc(Books.get_book)
     ListBooks = rpc(Books.list_books)
@@ -117,11 +140,12 @@ class Library(Servicer):  # type: ignore[misc]  # generated
     GetWorker = rpc(get_worker)
     Wait = rpc(wait)
     WatchBooks = rpc(watch_books)
+    WatchHidden = rpc(watch_hidden)
 
 
-def create_app(settings: Settings, *parts: Part) -> App:
+def create_app(settings: Settings, *parts: Part, **limits: int) -> App:
     return Restwell(settings, name="library").app(
-        [Books, *parts, Grpc(Library)], authenticate=authenticate, migrations=MIGRATIONS
+        [Books, *parts, Grpc(Library, **limits)], authenticate=authenticate, migrations=MIGRATIONS
     )
 
 

@@ -1,30 +1,25 @@
 """Subscriptions as server-sent events: those of the protocol GraphQL over SSE, one connection for each."""
 
-import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import copy_context
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 from graphql import ExecutionResult, Executor, GraphQLError, create_source_event_stream, execute_subscription_event
 from msgspec import Raw
 
-from restwell.edge._rate_limit import client_key
-from restwell.errors import ServiceUnavailable
 from restwell.graphql._errors import EventStreamRequired, TooManySubscriptions, problem_of
 from restwell.graphql._fields import Limits
 from restwell.observability._trace import current
 from restwell.web import Request, Stream
 from restwell.web._declarations import Guard
 from restwell.web._dispatch import EVENT_STREAM
+from restwell.web._guarded_streams import OpenStreams, client_of, guarded
 
 HEARTBEAT_SECONDS: Final = 15.0
 """After this time without an event a comment is sent, and the guards run: proxies close connections that are idle."""
 _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}  # nginx sends each event at once
 _HEARTBEAT: Final = b":\n\n"
 _COMPLETE: Final = b"event: complete\ndata:\n\n"
-_END: Final = object()
 
 Show = Callable[[Request, ExecutionResult], bytes]
 
@@ -33,17 +28,18 @@ class Subscriptions:
     """The open subscriptions of this process."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._open: Counter[str] = Counter()
+        self._open = OpenStreams(
+            of_process=limits.subscriptions, of_client=limits.subscriptions_per_client, refusal=TooManySubscriptions
+        )
 
     @property
     def count(self) -> int:
-        return self._open.total()
+        return self._open.count
 
     async def open(self, request: Request, executor: Executor[Any], guards: Sequence[Guard], show: Show) -> Stream[Raw]:
         """Subscribe. ``guards`` have admitted the request, and run again before each event; ``show`` encodes it.
 
-        Raises EventStreamRequired, TooManySubscriptions, ServiceUnavailable, and what the handler raises.
+        Raises EventStreamRequired, TooManySubscriptions, StreamsExhausted, and what the handler raises.
         """
         if EVENT_STREAM not in request.headers.get("accept", ""):
             raise EventStreamRequired
@@ -54,50 +50,20 @@ class Subscriptions:
     async def _events(
         self, request: Request, executor: Executor[Any], guards: Sequence[Guard], show: Show
     ) -> AsyncGenerator[bytes, None]:
-        with self._place(request):
+        with self._open.place(client_of(request)):
             source = await _source(request, executor)
-            steps = copy_context()
-            steps.run(current.set, None)  # a source may repeat its reads: they are no N+1, and no part of the trace
-            step = asyncio.create_task(_next(source), context=steps)
-            try:
-                yield b""
-                while True:
-                    await asyncio.wait({step}, timeout=HEARTBEAT_SECONDS)
-                    for guard in guards:
-                        await guard(request)
-                    _forget_queries()
-                    if not step.done():
-                        yield _HEARTBEAT
-                        continue
-                    event = step.result()
-                    if event is _END:
-                        break
-                    yield _message(show(request, await _result(executor.build_per_event_executor(event))))
-                    step = asyncio.create_task(_next(source), context=steps)
-            except Exception as error:  # noqa: BLE001  # each is the last event
-                yield _message(show(request, ExecutionResult(None, [GraphQLError("", original_error=error)])))
-            finally:
-                step.cancel()
-                await asyncio.wait({step})
-                if isinstance(source, AsyncGenerator):
-                    await source.aclose()
+            async with aclosing(guarded(source, request, guards, HEARTBEAT_SECONDS)) as events:
+                try:
+                    yield b""
+                    async for items in events:
+                        _forget_queries()
+                        if not items:
+                            yield _HEARTBEAT
+                        for each in items:
+                            yield _message(show(request, await _result(executor.build_per_event_executor(each))))
+                except Exception as error:  # noqa: BLE001  # each is the last event
+                    yield _message(show(request, ExecutionResult(None, [GraphQLError("", original_error=error)])))
             yield _COMPLETE
-
-    @contextmanager
-    def _place(self, request: Request) -> Iterator[None]:
-        user = request.context.user_id
-        client = str(user) if user is not None else client_key(request.scope)
-        if self._open[client] >= self._limits.subscriptions_per_client:
-            raise TooManySubscriptions
-        if self.count >= self._limits.subscriptions:
-            raise ServiceUnavailable("The server has too many open subscriptions.")
-        self._open[client] += 1
-        try:
-            yield
-        finally:
-            self._open[client] -= 1
-            if not self._open[client]:
-                del self._open[client]
 
 
 async def _source(request: Request, executor: Executor[Any]) -> AsyncIterator[Any]:
@@ -108,10 +74,6 @@ async def _source(request: Request, executor: Executor[Any]) -> AsyncIterator[An
         errors: Any = source.errors
         raise problem_of(errors[0], request.path)
     return aiter(source)
-
-
-async def _next(source: AsyncIterator[Any]) -> Any:
-    return await anext(source, _END)
 
 
 async def _result(executor: Executor[Any]) -> ExecutionResult:

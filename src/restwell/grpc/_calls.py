@@ -81,7 +81,7 @@ class Call:
             "path": path,
             "scheme": "grpc",
             "query_string": b"",
-            "client": _client(self._context.peer()),
+            "client": client_address(self._context.peer()),
             "headers": _fields(self._context.invocation_metadata() or ()),
             CALL_KEY: self,
         }
@@ -96,7 +96,7 @@ def _fields(metadata: Iterable[Any]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in found.items()]
 
 
-def _client(peer: str) -> tuple[str, int] | None:
+def client_address(peer: str) -> tuple[str, int] | None:
     """The address in ``ipv4:127.0.0.1:5`` or ``ipv6:%5B::1%5D:5``."""
     family, _, address = peer.partition(":")
     if family not in {"ipv4", "ipv6"}:

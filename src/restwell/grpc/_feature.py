@@ -11,10 +11,18 @@ class Grpc(Feature):
 
     ``services``: subclasses of generated servicers whose methods are ``rpc(...)``. The server has the health service,
     and reflection outside of production, or with GRPC_REFLECTION=on. Without GRPC_PORT it does not listen.
+    ``streams``: how many may be open in a worker process. ``streams_per_client``: of a user in it, or of a network
+    without a user.
     """
 
-    def __init__(self, *services: type) -> None:
+    def __init__(self, *services: type, streams: int = 1_000, streams_per_client: int = 100) -> None:
         def build(database: Database, settings: Settings) -> GrpcServer:
-            return GrpcServer(services, database=database, settings=settings)
+            return GrpcServer(
+                services,
+                streams=streams,
+                streams_per_client=streams_per_client,
+                database=database,
+                settings=settings,
+            )
 
         super().__init__(services=[build])

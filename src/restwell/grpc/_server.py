@@ -3,7 +3,7 @@
 import asyncio
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from functools import partial
 from http import HTTPStatus
 from time import time
@@ -25,23 +25,24 @@ from restwell.edge._context import Hook, Receive, RequestContext, Scope, Send, r
 from restwell.edge._deadline import CLIENT_CLOSED_REQUEST, Deadlines
 from restwell.edge._drain import Drain
 from restwell.edge._pipeline import Edge
-from restwell.edge._rate_limit import RateLimit
+from restwell.edge._rate_limit import RateLimit, client_key
 from restwell.edge._request_id import RequestId
 from restwell.edge._request_metrics import CALL_DURATION, OTHER_METHOD, RequestMetrics
 from restwell.edge._routing import Routing
 from restwell.edge._tracing import CurrentTrace, Tracing
 from restwell.errors import AppError, MethodNotAllowed, ServiceUnavailable
-from restwell.grpc._calls import CALL_KEY, Call, Context
+from restwell.grpc._calls import CALL_KEY, Call, Context, client_address
 from restwell.grpc._methods import Method, Replayed, compile_method, declared_methods
 from restwell.grpc._status import code_of
 from restwell.grpc._tls import tls_credentials
-from restwell.observability._metric_families import Histogram, TraceExample
+from restwell.observability._metric_families import Histogram, TraceExample, define_gauge
 from restwell.observability._trace import current
 from restwell.settings import Settings
 from restwell.web import Request
-from restwell.web._declarations import Handler
+from restwell.web._declarations import Guard, Handler
 from restwell.web._dispatch import admit, expected_error
 from restwell.web._endpoint import Endpoint
+from restwell.web._guarded_streams import OpenStreams, client_of, guarded
 from restwell.web._parameters import FindService
 from restwell.web._query_budget import QueryBudget
 from restwell.web._read_your_writes import ReadYourWrites
@@ -54,6 +55,9 @@ CONNECTION_AGE_SECONDS: Final = 600
 MAX_METADATA_BYTES: Final = 32_768
 GRACE_SECONDS: Final = 20.0
 """How long calls may take to finish when the server stops, at most."""
+CHECK_SECONDS: Final = 15.0
+"""After this time without a message the guards of a stream run again."""
+STREAMS: Final = define_gauge("restwell_grpc_streams", "Open streams of gRPC.")
 _SHARED: Final = (
     *(AccessLog, RequestId, Tracing, ClientAddress, RateLimit, CurrentTrace, QueryBudget, ReadYourWrites, Deadlines),
     ConcurrencyLimiter,
@@ -61,10 +65,24 @@ _SHARED: Final = (
 """The hooks of the edge that do not depend on HTTP."""
 
 
+class TooManyStreams(AppError):
+    """The client has as many open streams as it may."""
+
+    code, status, message = "too_many_streams", 429, "You have too many open streams. Close one of them."
+
+
 class GrpcServer(ListeningTransport, Collector):
     """The services of an application on their port: ``app.service(GrpcServer)``. ``port``: 0 until it listens."""
 
-    def __init__(self, services: Sequence[type], *, database: Database, settings: Settings) -> None:
+    def __init__(
+        self,
+        services: Sequence[type],
+        *,
+        streams: int,
+        streams_per_client: int,
+        database: Database,
+        settings: Settings,
+    ) -> None:
         self._declared = declared_methods(services)
         self._database = database
         self._settings = settings
@@ -74,7 +92,8 @@ class GrpcServer(ListeningTransport, Collector):
         self._edge: Edge
         self._server: Any = None
         self._credentials: Any = None
-        self._streams: set[asyncio.Task[Any]] = set()
+        self._streams = OpenStreams(of_process=streams, of_client=streams_per_client, refusal=TooManyStreams)
+        self._ended_by_close: set[asyncio.Task[Any]] = set()
         self._is_stopping = False
         self.port = 0
 
@@ -96,13 +115,14 @@ class GrpcServer(ListeningTransport, Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield CALL_DURATION.histogram(self._series.items())
+        yield STREAMS.family(self._streams.count)
 
     async def start(self, edge: Edge) -> None:
         self.edge = self._edge = Edge(self._run, list(self._hooks_of(edge)))
         if self._settings.grpc.port is None:
             return
         self._is_stopping = False
-        checks = _Health(self._ended_by_close)
+        checks = _Health(self._stream_of)
         server = self._server = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", 1),
@@ -135,7 +155,7 @@ class GrpcServer(ListeningTransport, Collector):
         self._is_stopping = True
         stopped = asyncio.ensure_future(server.stop(min(GRACE_SECONDS, self._settings.request.timeout_seconds)))
         await asyncio.sleep(0)  # it refuses calls now
-        for task in list(self._streams):
+        for task in list(self._ended_by_close):
             task.cancel()
         await stopped
 
@@ -152,19 +172,26 @@ class GrpcServer(ListeningTransport, Collector):
         return await Call(context, is_stream=False).run(self._edge, path, data)
 
     async def stream(self, path: str, data: bytes, context: Context) -> None:
-        with self._ended_by_close():
+        with self._until_close():
             await Call(context, is_stream=True).run(self._edge, path, data)
 
     @contextmanager
-    def _ended_by_close(self) -> Iterator[None]:
+    def _until_close(self) -> Iterator[None]:
+        """The task of a stream, which ends when the server stops."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a call must run in a task")
-        self._streams.add(task)
+        self._ended_by_close.add(task)
         try:
             yield
         finally:
-            self._streams.discard(task)
+            self._ended_by_close.discard(task)
+
+    @contextmanager
+    def _stream_of(self, context: Context) -> Iterator[None]:
+        """A stream that is no method of the application, of the network of its client. Raises an AppError."""
+        with self._until_close(), self._streams.place(client_key({"client": client_address(context.peer())})):
+            yield
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application inside the edge."""
@@ -178,10 +205,12 @@ class GrpcServer(ListeningTransport, Collector):
         try:
             if endpoint.has_guards:
                 await admit(endpoint, request, self._rate_limit)
-            result = await method.call(request, await request.body())
+            body = await request.body()
             if method.is_stream:
-                await self._send_stream(scope, result, send)
+                with self._streams.place(client_of(request)):
+                    await self._send_stream(request, endpoint.guards, await method.call(request, body), send)
                 return
+            result = await method.call(request, body)
         except asyncio.CancelledError:
             if not context.timed_out and not context.status:
                 context.status = _cancelled_status(scope)
@@ -194,15 +223,20 @@ class GrpcServer(ListeningTransport, Collector):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": result})
 
-    async def _send_stream(self, scope: Scope, results: AsyncGenerator[bytes, None], send: Send) -> None:
-        """A failure after the start is the status of the call too."""
-        context, call = request_context(scope), scope[CALL_KEY]
+    async def _send_stream(
+        self, request: Request, guards: Sequence[Guard], results: AsyncGenerator[bytes, None], send: Send
+    ) -> None:
+        """A failure after the start is the status of the call too. So is the end of the caller's session."""
+        scope, context = request.scope, request.context
+        call: Call = scope[CALL_KEY]
         await send({"type": "http.response.start", "status": 200, "headers": []})
         current.set(None)  # a stream may repeat its reads: they are no N+1, and no part of the trace
         error: AppError | None = None
         try:
-            async for each in results:
-                await send({"type": "http.response.body", "body": each, "more_body": True})
+            async with aclosing(guarded(results, request, guards, CHECK_SECONDS)) as messages:
+                async for some in messages:
+                    for each in some:
+                        await send({"type": "http.response.body", "body": each, "more_body": True})
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not self._is_stopping or task is None:
@@ -212,8 +246,6 @@ class GrpcServer(ListeningTransport, Collector):
             error = ServiceUnavailable("The server stops. Open the stream again.")
         except Exception as raised:  # noqa: BLE001  # each gets a status
             error = expected_error(raised, scope["path"])
-        finally:
-            await results.aclose()
         if error is not None:
             call.status, call.problem = error.status, error.problem(context.request_id)
             if not self._is_stopping:
@@ -278,15 +310,17 @@ class _Handlers(grpc.GenericRpcHandler):
 
 
 class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # the library has no types
-    """The library's. Its streams end when the server stops."""
+    """The library's. Its streams are limited as others, and end when the server stops."""
 
-    def __init__(self, ended_by_close: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, stream_of: Callable[[Context], AbstractContextManager[None]]) -> None:
         super().__init__()
-        self._ended_by_close = ended_by_close
+        self._stream_of = stream_of
 
     async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802  # of the library
-        with self._ended_by_close():
-            try:
+        try:
+            with self._stream_of(context):
                 await super().Watch(request, context)
-            except asyncio.CancelledError:
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "The server stops.")
+        except AppError as error:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, error.detail)
+        except asyncio.CancelledError:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "The server stops.")

@@ -15,6 +15,7 @@ from restwell.errors import Problem
 _BY_CODE: Final = {
     "deadline_exceeded": grpc.StatusCode.DEADLINE_EXCEEDED,  # not UNAVAILABLE, after which clients may retry
     "idempotency_key_in_flight": grpc.StatusCode.ABORTED,
+    "streams_exhausted": grpc.StatusCode.RESOURCE_EXHAUSTED,  # as the library answers above its own limit of calls
 }
 _BY_STATUS: Final = {
     HTTPStatus.UNAUTHORIZED: grpc.StatusCode.UNAUTHENTICATED,
