@@ -10,7 +10,6 @@ import pytest
 from redis.asyncio import Redis
 
 from cache_harness import TAG, CacheHarness, harness_database, set_value, wait_until_cached
-from fault_proxy import fault_proxy
 from restwell._redis import connect
 from restwell.cache import Cache
 from restwell.cache._redis import RedisStore
@@ -18,6 +17,7 @@ from restwell.cache._store import Store
 from restwell.cache._suspension import TRUST_SECONDS, CacheSuspension
 from restwell.database import Database, open_database
 from restwell.errors import ConfigurationError
+from restwell.testing import FaultProxy
 from servers import RedisServer, redis_program, redis_server
 
 pytestmark = [
@@ -111,11 +111,11 @@ async def test_concurrent_reads_share_loads_while_redis_is_down(database: Databa
 
 async def test_a_connected_node_sees_a_write_that_did_not_reach_redis(database: Database, server: RedisServer) -> None:
     """Breaks when a write is acknowledged before every node has seen the suspension."""
-    async with fault_proxy(server.port) as proxy:
+    async with FaultProxy(server.port) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0"
         async with open_harness(database, url, server.url) as (harness, (cut_off, connected)):
             assert [await harness.get(cut_off), await harness.get(connected)] == [0, 0]
-            proxy.swallow()
+            proxy.stall()
             await harness.set(cut_off, 1)
             assert [await harness.get(connected), await harness.get(cut_off)] == [1, 1]
             began = time.monotonic()
@@ -123,7 +123,7 @@ async def test_a_connected_node_sees_a_write_that_did_not_reach_redis(database: 
                 await harness.set(cut_off, number)
                 assert [await harness.get(connected), await harness.get(cut_off)] == [number, number]
             assert time.monotonic() - began < TRUST_SECONDS, "only the first write waits"
-            proxy.heal()
+            proxy.resume()
             assert await wait_until_cached(harness, cut_off) < 5
             assert [await harness.get(connected), await harness.get(cut_off)] == [11, 11]
             assert await wait_until_cached(harness, connected) < 5
@@ -135,7 +135,7 @@ async def test_a_write_whose_end_did_not_reach_redis_is_recorded_in_the_database
     database: Database, server: RedisServer
 ) -> None:
     """Breaks when end_write records nothing: Redis may return as another server without a record of the write."""
-    async with fault_proxy(server.port) as proxy:
+    async with FaultProxy(server.port) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0"
         async with open_harness(database, url, server.url) as (harness, (cut_off, connected)):
             async with database.transaction() as tx:
@@ -144,10 +144,10 @@ async def test_a_write_whose_end_did_not_reach_redis_is_recorded_in_the_database
                 server.kill()
                 server.start()
                 await wait_until_cached(harness, connected)
-                proxy.swallow()
+                proxy.stall()
             await harness.stores[cut_off].end_write(write)
             assert await harness.get(connected) == 1
-            proxy.heal()
+            proxy.resume()
             await wait_until_cached(harness, connected)
             assert await harness.get(connected) == 1
 

@@ -8,11 +8,11 @@ import asyncpg
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, func, insert, literal, select, text, update
 
-from fault_proxy import FaultProxy, fault_proxy
 from restwell._circuit_breaker import FAILURES, PAUSE_SECONDS
 from restwell.database import DatabaseBusy, DatabaseUnavailable, Transaction, TransactionConflict, param, query
 from restwell.database._facade import PoolStats
 from restwell.database._postgres import PostgresDatabase
+from restwell.testing import FaultProxy
 from servers import Postgres, postgres, postgres_programs
 
 rows = Table("rows", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer, nullable=False))
@@ -277,7 +277,7 @@ async def proxied(postgres_server: str) -> AsyncIterator[tuple[PostgresDatabase,
     """A database behind a proxy, with six connections and a timeout of one second."""
     host, _, name = postgres_server.rpartition("/")
     address, _, port = host.rpartition(":")
-    async with fault_proxy(int(port)) as proxy, PostgresDatabase(f"{address}:{proxy.port}/{name}", 6, 1) as database:
+    async with FaultProxy(int(port)) as proxy, PostgresDatabase(f"{address}:{proxy.port}/{name}", 6, 1) as database:
         for attempt in range(5):  # a busy machine may take a second to connect
             try:
                 await asyncio.gather(*(database.one(nap) for _ in range(6)))
@@ -291,7 +291,7 @@ async def test_queries_to_an_unresponsive_server_time_out(proxied: tuple[Postgre
     """Breaks without command_timeout: a caller then waits for the TCP timeout."""
     database, proxy = proxied
     before = len(asyncio.all_tasks())
-    proxy.swallow()
+    proxy.stall()
     began = time.monotonic()
     answers = await asyncio.gather(*(database.one(one) for _ in range(12)), return_exceptions=True)
     assert time.monotonic() - began < 2
@@ -301,7 +301,7 @@ async def test_queries_to_an_unresponsive_server_time_out(proxied: tuple[Postgre
     with pytest.raises(DatabaseUnavailable):
         await database.one(one)
     assert time.monotonic() - began < 0.1
-    proxy.heal()
+    proxy.resume()
     await asyncio.sleep(PAUSE_SECONDS + 0.2)
     assert await database.one(one) == 1
     await asyncio.gather(*(database.one(nap) for _ in range(6)))
@@ -316,6 +316,6 @@ async def test_a_transaction_begins_on_a_new_connection_when_the_old_ones_are_lo
 ) -> None:
     """Breaks without the retry: each lost connection of the pool then causes a 503."""
     database, proxy = proxied
-    proxy.hang_up()
+    proxy.reset()
     async with database.transaction() as tx:
         assert await tx.one(one) == 1

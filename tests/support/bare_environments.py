@@ -23,6 +23,8 @@ import reaper
 from servers import ROOT
 
 UV: Final = (str(Path(sys.executable).with_name("uv")), "--no-config", "--offline", "--quiet")
+OF_EXTRAS: Final = ("litestar", "pytest-asyncio", "schemathesis", "time-machine")
+"""Libraries that the shop does not need."""
 
 
 def built() -> Path:
@@ -37,11 +39,8 @@ def built() -> Path:
                 options = ("--no-build-isolation", "--python", sys.executable, "--out-dir", str(wheels))
                 subprocess.run([*UV, "build", *options, str(project)], check=True)
             locked = (ROOT / "requirements/run.txt").read_text()
-            names = {
-                *re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==", locked, re.MULTILINE),
-                *_needed_by("litestar"),
-                *_needed_by("schemathesis"),
-            }
+            locked_names = re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==", locked, re.MULTILINE)
+            names = set(locked_names).union(*map(_needed_by, OF_EXTRAS))
             for name in sorted(names):
                 _pack(name, wheels)
     return wheels

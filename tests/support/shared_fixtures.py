@@ -16,7 +16,6 @@ from itertools import compress
 from operator import not_
 from pathlib import Path
 
-import asyncpg
 import pytest
 import structlog
 
@@ -25,8 +24,9 @@ import reaper
 import servers
 from rabbit import rabbit_program, rabbit_server
 from restwell.database import Database, open_database
-from restwell.ids import new_id
 from restwell.observability._log_output import output
+from restwell.testing import DatabaseTemplate
+from restwell.testing._database_template import postgres_database
 from scoreboard import ScoreTable
 from servers import NEEDS, postgres, postgres_programs, redis_program, redis_server
 
@@ -189,8 +189,8 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-async def templates() -> dict[tuple[str, Prepare], str]:
-    """The template databases that ``database_url`` copies: a file or a name for each backend and ``prepare``."""
+async def templates() -> dict[tuple[str, Prepare], DatabaseTemplate]:
+    """The templates that ``database_url`` copies, for each backend and ``prepare``."""
     return {}
 
 
@@ -201,34 +201,24 @@ async def empty_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest
         yield f"sqlite:///{tmp_path / 'empty.db'}"
         return
     server: str = request.getfixturevalue("postgres_server")
-    async with _postgres_database(server, "template1") as url:
+    async with postgres_database(server, "template1") as url:
         yield url
 
 
 @pytest.fixture
 async def database_url(
     backend: str,
-    tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
-    templates: dict[tuple[str, Prepare], str],
+    templates: dict[tuple[str, Prepare], DatabaseTemplate],
     prepare: Prepare,
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[str]:
     """The URL of a new database that ``prepare`` filled."""
     template = templates.get((backend, prepare))
-    if backend == "sqlite":
-        if template is None:
-            template = templates[backend, prepare] = str(tmp_path_factory.mktemp("template") / "template.db")
-            await _fill(f"sqlite:///{template}", prepare)
-        shutil.copy(template, tmp_path / "test.db")
-        yield f"sqlite:///{tmp_path / 'test.db'}"
-        return
-    server: str = request.getfixturevalue("postgres_server")
     if template is None:
-        template = templates[backend, prepare] = f"template_{len(templates)}"
-        await _run(server, f'CREATE DATABASE "{template}"')
-        await _fill(_named(server, template), prepare)
-    async with _postgres_database(server, template) as url:
+        server = request.getfixturevalue("postgres_server") if backend == "postgresql" else ""
+        template = templates[backend, prepare] = DatabaseTemplate(tmp_path_factory.mktemp("databases"), server)
+    async with template.copy(prepare) as url:
         yield url
 
 
@@ -243,35 +233,6 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 def runtime_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shared by all tests: an application that starts alone in it clears it."""
     return tmp_path_factory.mktemp("cache")
-
-
-class _postgres_database:  # noqa: N801  # used as a function
-    def __init__(self, server: str, template: str) -> None:
-        self._server, self._template, self._name = server, template, f"test_{new_id().hex}"
-
-    async def __aenter__(self) -> str:
-        await _run(self._server, f'CREATE DATABASE "{self._name}" TEMPLATE "{self._template}"')
-        return _named(self._server, self._name)
-
-    async def __aexit__(self, *_: object) -> None:
-        await _run(self._server, f'DROP DATABASE "{self._name}" WITH (FORCE)')
-
-
-def _named(server: str, name: str) -> str:
-    return f"{server.rpartition('/')[0]}/{name}"
-
-
-async def _run(server: str, statement: str) -> None:
-    connection = await asyncpg.connect(server)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-async def _fill(url: str, prepare: Prepare) -> None:
-    async with open_database(url) as opened:
-        await prepare(opened)
 
 
 def pytest_unconfigure() -> None:

@@ -29,9 +29,13 @@ LIBRARIES: Final = {
     "postgresql": {"asyncpg"},
     "rabbitmq": {"aio-pika", "aiormq"},
     "redis": {"redis", "hiredis"},
-    "testing": {"httpx"},
+    "testing": {"httpx", "pytest", "pytest-asyncio", "time-machine"},
 }
-BROUGHT: Final = {"auth": {"email-validator", "httpx"}, "contract": {"graphql-core", "httpx"}, "litestar": {"httpx"}}
+BROUGHT: Final = {
+    "auth": {"email-validator", "httpx"},
+    "contract": {"graphql-core", "httpx", "pytest"},
+    "litestar": {"httpx"},
+}
 """Libraries of other extras that an extra needs as well."""
 NEED_AN_EXTRA: Final = {
     "accounts": "auth",
@@ -119,6 +123,7 @@ STARTS: Final = {
         assert report.services["cache"].startswith("Redis at") and not report.degraded
         assert await kit.jobs.queue_stats() == []""",
     "testing": """
+        import restwell.testing.plugin
         from restwell.testing import running
         async with running(project.create_app(project.load_settings())) as client:
             assert (await client.get("/v1/greetings/ada")).text == "hello ada" """,

@@ -1,11 +1,15 @@
 """The test client starts the production app and reports a failed startup, and jobs run in the process of the test."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from pydantic import SecretStr
+from time_machine import TimeMachineFixture
 
+from restwell.jobs import JobState
 from restwell.settings import DatabaseSettings, Settings
 from restwell.testing import ApiClient, finish_jobs, running
-from tiny.app import create_app
+from tiny.app import add_reminder, create_app
 
 
 async def test_a_failed_startup_raises_its_reason(tiny_settings: Settings) -> None:
@@ -27,3 +31,19 @@ async def test_the_jobs_of_requests_are_finished_on_demand(migrated: Settings) -
         assert (await client.get("/v1/notes")).json() == {"items": []}
         await finish_jobs(app)
         assert (await client.get("/v1/notes")).json() == {"items": [{"id": 1, "text": "later"}]}
+
+
+async def test_a_job_for_later_runs_when_the_clock_has_moved(
+    migrated: Settings, time_machine: TimeMachineFixture
+) -> None:
+    """Fails if only the clock of the database says which jobs are due."""
+    app = create_app(migrated)
+    async with running(app):
+        job_id = await app.kit.jobs.enqueue(
+            app.kit.database, add_reminder.with_options(delay_seconds=86_400), text="tomorrow"
+        )
+        await finish_jobs(app)
+        assert (await app.kit.jobs.get(job_id)).state == JobState.SCHEDULED
+        time_machine.move_to(datetime.now(UTC) + timedelta(days=1, seconds=1))
+        await finish_jobs(app)
+        assert (await app.kit.jobs.get(job_id)).state == JobState.DONE

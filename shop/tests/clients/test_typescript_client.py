@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from client_tools import NODE, PROGRAMS, TOOLS, VERSIONS, run
-from fault_proxy import fault_proxy
 from forged_tokens import expired
 from restwell import Restwell
 from restwell.settings import Settings
+from restwell.testing import FaultProxy
 from restwell.web import Version
 from servers import RESTWELL, ROOT, free_port, restwell, serve
 from tiny.app import authenticate
@@ -85,8 +85,8 @@ def test_a_customer_orders_in_both_versions(folder: Path, shop_url: str) -> None
 async def test_a_lost_answer_never_makes_a_second_order(folder: Path, shop_url: str) -> None:
     """Seen to fail with a new key for each attempt, and with every request sent again."""
     port = int(shop_url.rpartition(":")[2])
-    async with fault_proxy(port) as loses_two, fault_proxy(port) as loses_all:
-        loses_two.answers_to_lose, loses_all.answers_to_lose = 2, 1_000
+    async with FaultProxy(port) as loses_two, FaultProxy(port) as loses_all:
+        loses_two.responses_to_lose, loses_all.responses_to_lose = 2, 1_000
         urls = [shop_url, *(f"http://127.0.0.1:{each.port}" for each in (loses_two, loses_all))]
         printed = await asyncio.to_thread(run, folder / "v2", "node", "kit_lost_answers.js", *urls)
         assert (loses_two.accepted, loses_all.accepted) == (3, 1)

@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fault_proxy import fault_proxy
 from order_load import empty_database, http_client
 from read_consistency import Connection, History
+from restwell.testing import FaultProxy
 from scoreboard import Score
 from servers import (
     NEEDS,
@@ -158,7 +158,7 @@ async def test_writes_during_a_partition_are_not_read_stale_after_it(
     prepare(settings)
     seconds, pause = score.size((5, 0.1), (20, 0.003))
     (tmp_path / "cut_off").mkdir()
-    async with fault_proxy(redis.port) as proxy:
+    async with FaultProxy(redis.port) as proxy:
         through = f"redis://127.0.0.1:{proxy.port}/0"
         async with (
             serving(tmp_path / "cut_off", RESTWELL, "serve", cwd=ROOT, **settings, REDIS_URL=through) as cut_off,
@@ -171,9 +171,9 @@ async def test_writes_during_a_partition_are_not_read_stale_after_it(
 
             async def partition() -> None:
                 await asyncio.sleep(2)
-                proxy.swallow()
+                proxy.stall()
                 await asyncio.sleep(seconds)
-                proxy.heal()
+                proxy.resume()
 
             def done() -> bool:
                 return time.monotonic() > stop

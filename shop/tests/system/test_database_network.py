@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from api_client import Json
-from fault_proxy import FaultProxy, fault_proxy
 from order_load import Attempt, audit, buy_until, check_health_until, create_product, sign_in_customer
 from processes import descendants_of
+from restwell.testing import FaultProxy
 from scoreboard import Score
 from servers import RESTWELL, Postgres, Served, postgres, restwell, serving
 
@@ -43,7 +43,7 @@ async def shop_behind_a_proxy(tmp_path: Path, server: Postgres) -> AsyncIterator
     environment = {"RESTWELL_APP": "shop.app:shop", "WORKERS": "2", "DATABASE_URL": server.url}
     for command in ("migrate", "seed"):
         assert restwell(command, cwd=tmp_path, **environment).returncode == 0
-    async with fault_proxy(server.port) as proxy:
+    async with FaultProxy(server.port) as proxy:
         environment["DATABASE_URL"] = server.url.replace(str(server.port), str(proxy.port))
         async with serving(tmp_path, RESTWELL, "serve", cwd=tmp_path, **environment) as shop:
             yield ProxiedShop(shop, proxy, server, await create_product(shop), await sign_in_customer(shop))
@@ -100,10 +100,10 @@ async def test_a_black_hole_delays_no_request_beyond_its_timeout(proxied: Proxie
     buying = proxied.buy(stop, "during")
     living = asyncio.create_task(check_health_until(stop, proxied.shop.url))
     await asyncio.sleep(1)
-    proxied.proxy.swallow()
+    proxied.proxy.stall()
     attempts = gathered(await asyncio.gather(*buying))
     longest_live = await living
-    proxied.proxy.heal()
+    proxied.proxy.resume()
     healed = time.monotonic()
     after = gathered(await asyncio.gather(*proxied.buy(healed + 6, "after")))
     back = min(attempt.at for attempt in after if attempt.status == 201) - healed

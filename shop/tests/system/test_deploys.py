@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 from api_client import Json
-from fault_proxy import FaultProxy, fault_proxy
 from order_load import Attempt, audit, create_product, sign_in_customer
 from processes import RUN, assert_nothing_left, children_of
+from restwell.testing import FaultProxy
 from reverse_proxy import nginx
 from scoreboard import Score
 from servers import NEEDS, RESTWELL, SETTINGS, TLS, Served, free_port, restwell, wait_until
@@ -211,7 +211,7 @@ async def test_deploys_fail_no_request_that_no_proxy_repeats(tmp_path: Path, emp
     Fails with DRAIN_SECONDS=0, or if /health/ready answers 200 during the drain.
     """
     with two_nodes(tmp_path, empty_url) as nodes:
-        async with fault_proxy(*(node.port for node in nodes)) as balancer:
+        async with FaultProxy(*(node.port for node in nodes)) as balancer:
             following = asyncio.create_task(follow_readiness(balancer, nodes))
             figures = await requests_during(restart, nodes, balancer.port, empty_url, score)
             assert not following.done()

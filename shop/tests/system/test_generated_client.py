@@ -11,10 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from fault_proxy import fault_proxy
 from generated_client import decoded, generated_client, imported
 from restwell import App
-from restwell.testing import running
+from restwell.testing import FaultProxy, running
 from servers import RESTWELL, ROOT, Served, restwell, serving
 from shop.app import create_app
 from shop.demo import PASSWORD
@@ -181,7 +180,7 @@ async def test_a_lost_response_makes_no_second_order(served: Served, tmp_path: P
         package = generated_client(tmp_path, document)
         models = package.models
         async with (
-            fault_proxy(int(served.url.rpartition(":")[2])) as proxy,
+            FaultProxy(int(served.url.rpartition(":")[2])) as proxy,
             package.Client(served.url) as direct,
             package.Client(f"http://127.0.0.1:{proxy.port}") as client,
         ):
@@ -190,8 +189,8 @@ async def test_a_lost_response_makes_no_second_order(served: Served, tmp_path: P
             before = {order.id async for order in direct.iterate_orders(limit=100)}
             (product, *_) = [each async for each in direct.iterate_products(limit=100)]
             item = models.OrderItemRequest(product_id=product.id, quantity=1)
-            proxy.answers_to_lose = 2
+            proxy.responses_to_lose = 2
             order = await client.create_order(models.OrderCreateRequest(items=[item]))
-            assert proxy.answers_to_lose == 0
+            assert proxy.responses_to_lose == 0
             after = {each.id async for each in direct.iterate_orders(limit=100)}
         assert after - before == {order.id}

@@ -31,15 +31,8 @@ def add(
     project, settings = load()
     app = create_app(project, settings)
     with needs_extra("auth", "restwell users"):
-        from restwell.accounts import UserService  # noqa: PLC0415  # loaded only if used
-        from restwell.accounts._options import AccountOptions  # noqa: PLC0415  # as above
-        from restwell.accounts._seed import add_user  # noqa: PLC0415  # as above
-    try:
-        app.service(UserService)
-        by_password = app.service(AccountOptions).by_password
-    except LookupError:
-        raise ConfigurationError(["this application has no accounts: add restwell.accounts.Accounts to it"]) from None
-    password = _read_password() if by_password else None
+        from restwell.accounts._seed import account_options, add_user  # noqa: PLC0415  # loaded only if used
+    password = _read_password() if account_options(app).by_password else None
 
     async def run() -> None:
         await app.kit.start()

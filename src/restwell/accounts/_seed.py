@@ -65,13 +65,21 @@ async def seed_users(database: Database, seeds: Sequence[SeedUser], password: st
         await tx.run_many(_insert_user, rows)
 
 
+def account_options(app: App) -> AccountOptions:
+    """Raises ConfigurationError for an application without accounts."""
+    try:
+        return app.service(AccountOptions)
+    except LookupError:
+        raise ConfigurationError(["this application has no accounts: add restwell.accounts.Accounts to it"]) from None
+
+
 async def add_user(app: App, email: str, name: str, password: str | None, role: str | None) -> User:
     """Add an account with a verified address, and without ``password`` if users have none. Registration hooks run.
 
-    The app must be started. Raises ConfigurationError for an unknown role, and if there is a directory; Invalid,
-    EmailTaken, PasswordRejected.
+    The app must be started. Raises ConfigurationError without accounts, with a directory, and for an unknown role;
+    Invalid, EmailTaken, PasswordRejected.
     """
-    options = app.service(AccountOptions)
+    options = account_options(app)
     if options.directory is not None:
         raise ConfigurationError(["users and passwords are in the directory of this application: add the user there"])
     if role is not None and role not in list(options.roles):

@@ -1,6 +1,7 @@
 """One caller of an API."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from http.cookies import SimpleCookie
 from typing import Any, Final, Self
 
@@ -111,6 +112,10 @@ class ApiClient:
                 if cookie["max-age"] == "0":
                     del self.cookies[name]
         self.client.cookies.clear()  # the jar of httpx is shared, and sends no Secure cookies without TLS
+
+
+SignInAs = Callable[[str], Awaitable[ApiClient]]
+"""Returns the client of a new user with this role, as the fixture ``sign_in_as`` does."""
 
 
 def _successful(answer: httpx.Response) -> httpx.Response:

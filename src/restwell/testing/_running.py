@@ -4,14 +4,21 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
 
+from sqlalchemy import update
+
 from restwell._application import App
 from restwell._extras import needs_extra
+from restwell.database import param, query
+from restwell.database._clock import db_now
 from restwell.edge._context import Message
 from restwell.jobs import Jobs, JobState, WorkerOptions
+from restwell.jobs._queries import is_in
 from restwell.jobs._store import JobStore
+from restwell.jobs._tables import jobs as jobs_table
 
 with needs_extra("testing", "restwell.testing"):
     import httpx
@@ -20,6 +27,13 @@ START_SECONDS: Final = 30
 BLOCKED_SECONDS: Final = 3.0
 """Longer than the 50 ms of production, because test machines are busy."""
 BASE_URL: Final = "http://app.test"
+
+_bring_forward: Final = query(
+    "testing.bring_forward",
+    update(jobs_table)
+    .where(is_in(JobState.SCHEDULED), jobs_table.c.run_at > db_now(), jobs_table.c.run_at <= param("now"))
+    .values(run_at=db_now()),
+)
 
 
 @asynccontextmanager
@@ -51,20 +65,27 @@ async def running(app: App) -> AsyncIterator[httpx.AsyncClient]:
 async def finish_jobs(app: App, seconds: float = 30) -> None:
     """Run jobs in this process until none is due, ready or running, and apply all events. Jobs for later stay.
 
+    What is due depends on the clock of this process, which a test may move; only cron jobs follow that of the database.
     The app must be running. Raises TimeoutError after ``seconds``.
     """
     queues = tuple({job.queue for job in app.kit.jobs.registered.values()})
-    jobs, store = app.kit.jobs, JobStore(app.kit.database)
+    jobs = app.kit.jobs
     worker = app.worker(WorkerOptions(queues=queues))
     working = asyncio.create_task(worker.run())
     try:
         async with asyncio.timeout(seconds):
-            while (due := await store.promote()) or await app.kit.consumers.apply_all() or await _has_pending(jobs):
+            while (due := await _promote(app)) or await app.kit.consumers.apply_all() or await _has_pending(jobs):
                 jobs.notify(due)
                 await asyncio.sleep(0.01)
     finally:
         worker.stop()
         await working
+
+
+async def _promote(app: App) -> list[str]:
+    database = app.kit.database
+    await database.run(_bring_forward, now=datetime.now(UTC))
+    return await JobStore(database).promote()
 
 
 async def _has_pending(jobs: Jobs) -> bool:
