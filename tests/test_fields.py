@@ -1,12 +1,16 @@
 """Types of fields: which texts and points in time they accept."""
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 import pytest
-from msgspec import Meta, ValidationError, convert, json
+from msgspec import Meta, Struct, ValidationError, convert, json
 
-from restwell.fields import Instant, MultiLineText, SingleLineText, anchored, deprecated
+from restwell.errors import Invalid
+from restwell.fields import Instant, MultiLineText, SingleLineText, anchored, deprecated, fixed_point
+from restwell.web._decoding import decode_body, decode_query
+from restwell.web._openapi_schemas import ComponentSchemas
 
 
 def accepts(kind: Any, value: object) -> bool:
@@ -63,3 +67,54 @@ def test_a_field_is_deprecated_since_a_date() -> None:
         deprecated(since=date(2026, 12, 1), sunset=1)  # type: ignore[arg-type]  # the error
     with pytest.raises(TypeError, match="the sunset 2026-11-30 is before the deprecation 2026-12-01"):
         deprecated(since=date(2026, 12, 1), sunset=date(2026, 11, 30))
+
+
+class Priced(Struct):
+    price: Annotated[Decimal, fixed_point(4, 2)]
+    cost: Annotated[Decimal, fixed_point(18, 6, signed=False)] | None = None
+
+
+@pytest.mark.parametrize(
+    ("price", "cost"),
+    [("0", "0.000001"), ("-12.5", "999999999999.999999"), ("99.99", None), ("-0.01", "1")],
+)
+def test_a_decimal_within_its_digits_is_accepted(price: str, cost: str | None) -> None:
+    sent = {"price": price, "cost": cost}
+    assert json.decode(json.encode(decode_body(json.encode(sent), Priced))) == sent
+
+
+@pytest.mark.parametrize("price", ["100", "0.001", "1e1", "", "01", "1.", ".5", "+1", "-", "1\n", 1.5, 1])
+def test_a_decimal_with_other_digits_or_of_another_form_is_refused(price: object) -> None:
+    """Fails if only the document has the pattern: PostgreSQL would raise an error, which is a 500."""
+    with pytest.raises(Invalid) as raised:
+        decode_body(json.encode({"price": price}), Priced)
+    [error] = raised.value.errors
+    assert (error.path, error.message) == (
+        "$.price",
+        "Expected a number as a string, with at most 2 digits before the point and 2 after it",
+    )
+
+
+def test_a_decimal_of_a_query_is_within_its_digits_too() -> None:
+    """Fails if a query takes what the document does not allow."""
+    assert decode_query(b"price=1.25&cost=3", Priced).cost == 3
+    for query in (b"price=100", b"price=1&cost=-1"):
+        with pytest.raises(Invalid):
+            decode_query(query, Priced)
+
+
+def test_the_schema_of_a_decimal_has_its_pattern() -> None:
+    """Fails if the pattern of any decimal replaces it."""
+    components = ComponentSchemas([Priced]).components
+    assert components["Priced"]["properties"]["price"] == {
+        "type": "string",
+        "format": "decimal",
+        "description": "A number as a string, with at most 2 digits before the point and 2 after it.",
+        "pattern": r"^-?(?:0|[1-9][0-9]{0,1})(?:\.[0-9]{1,2})?$",
+    }
+
+
+@pytest.mark.parametrize(("digits", "places"), [(2, 0), (10, 7), (2, 2)])
+def test_a_decimal_that_json_or_the_database_cannot_hold_is_an_error(digits: int, places: int) -> None:
+    with pytest.raises(ValueError, match="write 1 to 6 digits after the point, and some before it"):
+        fixed_point(digits, places)

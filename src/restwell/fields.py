@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-__all__ = ["Instant", "MultiLineText", "PlainText", "SingleLineText", "anchored", "deprecated"]
+__all__ = ["Instant", "MultiLineText", "PlainText", "SingleLineText", "anchored", "deprecated", "fixed_point"]
 
 DEPRECATION: Final = "x-deprecation"
 """In a schema until it is part of a document: the sentence for its description."""
@@ -35,6 +35,22 @@ PlainText = Annotated[str, Meta(pattern=anchored(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\
 
 MultiLineText = Annotated[PlainText, Meta(max_length=5_000)]
 """Text of at most 5,000 characters with tabs and line ends, but no other control characters."""
+
+
+def fixed_point(digits: int, places: int, *, signed: bool = True) -> Meta:
+    """The format of a Decimal with at most ``digits`` digits, of which ``places`` after the point.
+
+    ``price: Annotated[Decimal, fixed_point(10, 2)]`` is for a column ``FixedPoint(10, 2)``. JSON: a string, as "12.50".
+    Without ``signed``, no number is negative. Raises ValueError if there is no digit before the point, or if there are
+    more than 6 after it: Python writes some of those numbers with an exponent.
+    """
+    whole = digits - places
+    if not 1 <= places <= 6 or not 1 <= whole:
+        raise ValueError(f"fixed_point({digits}, {places}): write 1 to 6 digits after the point, and some before it")
+    text = f"A number as a string, with at most {whole} digits before the point and {places} after it."
+    sign = "-?" if signed else ""
+    pattern = rf"^{sign}(?:0|[1-9][0-9]{{0,{whole - 1}}})(?:\.[0-9]{{1,{places}}})?$"
+    return Meta(description=text, extra_json_schema={"pattern": pattern})
 
 
 def deprecated(*, since: date, sunset: date | None = None, instead: str | None = None) -> Meta:

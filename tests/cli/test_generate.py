@@ -81,6 +81,7 @@ def random_resource(random: Random, name: str, tables: list[str]) -> list[str]:
         random.choice(["text", f"text:{text}..{text + random.randint(0, 9)}", f"text:..{text}"]),
         random.choice(["int", f"int:{low}..{low + random.randint(0, 9)}", f"int:{low}..", f"int:..{low * 10**9}"]),
         random.choice(["float", f"float:{low / 4}..", f"float:..{low / 4}", f"float:{low}..{low}"]),
+        random.choice(["decimal:10,2", "decimal:18,6:0..", "decimal:2,1"]),
         *("bool", "date", "datetime", "uuid", random.choice(["enum:on,off", "enum:only-one"])),
         *(f"ref:{table}" for table in random.sample(tables, min(2, len(tables)))),
     ]

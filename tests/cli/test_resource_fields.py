@@ -54,6 +54,18 @@ TABLES = {"products": "add_product", "people": "add_person", "cities": ""}
             "order: Annotated[float, Meta(ge=0.5)]",
             ("2.5", "1.5"),
         ),
+        (
+            "price:decimal:10,2:0..",
+            'Column("price", FixedPoint(10, 2), CheckConstraint("price >= 0", name="reviews_price"), nullable=False)',
+            "price: Annotated[Decimal, fixed_point(10, 2, signed=False)]",
+            ('"2.50"', '"1.50"'),
+        ),
+        (
+            "shift:decimal:4,1?",
+            'Column("shift", FixedPoint(4, 1))',
+            "shift: Annotated[Decimal, fixed_point(4, 1)] | None = None",
+            ('"2.5"', '"1.5"'),
+        ),
         ("done:bool", 'Column("done", Flag, nullable=False)', "done: bool", ("True", "False")),
         ("due:date?", 'Column("due", Date)', "due: date | None = None", ('"2026-12-01"', '"2026-12-24"')),
         (
@@ -103,8 +115,10 @@ def test_optional_fields_are_the_last_ones_and_an_enum_is_a_literal() -> None:
 
 BAD_NAME = "a field has a name of up to 25 lower-case letters, digits and _, such as unit_price"
 BAD_ENUM = "an enum has values in lower case, such as status:enum:draft,published"
-NO_TYPE = "the types are bool, date, datetime, enum, float, int, ref, text, uuid"
+NO_TYPE = "the types are bool, date, datetime, decimal, enum, float, int, ref, text, uuid"
 NO_RANGE = "is no range: write rating:int:1..5, 1.. or ..5"
+NO_DIGITS = """a decimal has up to 18 digits, 1 to 6 of them after the point: write price:decimal:10,2, \
+or price:decimal:10,2:0.. if none is negative"""
 NO_HELPER = """tests/test_cities.py has no function that adds one: write async def add_city(client: ApiClient) -> str, \
 which returns its id"""
 
@@ -126,6 +140,11 @@ which returns its id"""
         ("rating:int:1.5..2", f"1.5..2 {NO_RANGE}"),
         ("rating:int:5..1", "the range 5..1 is empty: write rating:int:1..5"),
         ("body:text:..9999", "a range of text is between 0 and 5000"),
+        ("price:decimal", NO_DIGITS),
+        ("price:decimal:19,2", NO_DIGITS),
+        ("price:decimal:6,6", NO_DIGITS),
+        ("price:decimal:10,7", NO_DIGITS),
+        ("price:decimal:10,2:1..", NO_DIGITS),
         ("status:enum", BAD_ENUM),
         ("status:enum:a,a", BAD_ENUM),
         ("prodct:ref", "there is no table prodcts; write prodct:ref:products"),

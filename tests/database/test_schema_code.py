@@ -7,7 +7,7 @@ from sqlalchemy import JSON, BigInteger, Integer, Numeric, String, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
-from restwell.database import Flag, Id, Timestamp
+from restwell.database import FixedPoint, Flag, Id, Timestamp
 from restwell.database._schema_code import Code
 
 OWN = {"restwell.database"}
@@ -20,6 +20,7 @@ POSTGRES = "sqlalchemy.dialects.postgresql"
         (Id, "Id", OWN),
         (Timestamp, "Timestamp", OWN),
         (Flag, "Flag", OWN),
+        (FixedPoint(10, 2), "FixedPoint(precision=10, scale=2)", OWN),
         (Text(), "Text()", {"sqlalchemy"}),
         (Uuid(), "Uuid()", {"sqlalchemy"}),
         (Numeric(10, 2), "Numeric(precision=10, scale=2)", {"sqlalchemy"}),

@@ -17,6 +17,7 @@ TYPES: Final = {
     "bool": ("bool", "Flag"),
     "date": ("date", "Date"),
     "datetime": ("Instant", "Timestamp"),
+    "decimal": ("Decimal", "FixedPoint"),
     "enum": ("", "Text"),
     "float": ("float", "Float"),
     "int": ("int", "Integer"),
@@ -47,8 +48,8 @@ _TAKEN: Final = {"id", "version", "created_at", "user_id"}
 
 
 class Field(Struct, frozen=True):
-    """``bounds`` are those of a range. ``table`` is the one that a reference refers to, and ``helper`` the function of
-    its tests that adds a row.
+    """``bounds`` are those of a range. ``digits`` are those of a decimal: all of them, and those after the point.
+    ``table`` is the one that a reference refers to, and ``helper`` the function of its tests that adds a row.
     """
 
     name: str
@@ -56,12 +57,15 @@ class Field(Struct, frozen=True):
     is_optional: bool
     values: tuple[str, ...] = ()
     bounds: tuple[float | None, float | None] = (None, None)
+    digits: tuple[int, int] = (0, 0)
     table: str = ""
     helper: str = ""
 
     def column(self, table: str) -> str:
         """The Column of SQLAlchemy."""
         kind = "BigInteger" if self.kind == "int" and not _fits(self.bounds, _INT32) else TYPES[self.kind][1]
+        if self.kind == "decimal":
+            kind += str(self.digits)
         items = [quoted(self.name), kind]
         if self.kind == "ref":
             action = "SET NULL" if self.is_optional else "CASCADE"
@@ -111,6 +115,9 @@ class Field(Struct, frozen=True):
         return f"{self._type(resource)} = Literal[{', '.join(map(quoted, self.values))}]"
 
     def _type(self, resource: str) -> str:
+        if self.kind == "decimal":
+            sign = "" if self.bounds[0] is None else ", signed=False"
+            return f"Annotated[Decimal, fixed_point({self.digits[0]}, {self.digits[1]}{sign})]"
         return TYPES[self.kind][0] or resource + camel(self.name)
 
     def samples(self) -> tuple[str, str]:
@@ -120,6 +127,9 @@ class Field(Struct, frozen=True):
             return quoted(self.values[0]), quoted(self.values[-1])
         if self.kind == "ref":
             return (f"await {self.helper}(client)",) * 2
+        if self.kind == "decimal":
+            fraction = "5".ljust(self.digits[1], "0")
+            return quoted(f"2.{fraction}"), quoted(f"1.{fraction}")
         if self.kind == "text":
             texts = (f"{word} {self.name.replace('_', ' ')}" for word in ("some", "other"))
             longest = int(high) if high is not None else None
@@ -186,6 +196,8 @@ def _parse(text: str, tables: Mapping[str, str], before: Collection[str]) -> Fie
     if column in _USED or (kind == "enum" and name in _SCHEMAS):
         raise ValueError(f"the generated code uses the name {column}; choose another, such as {name}_value")
     is_optional = text != definition
+    if kind == "decimal":
+        return _decimal(name, argument, is_optional=is_optional)
     if kind == "ref":
         return _reference(name, column, argument or plural_of(name), tables, is_optional=is_optional)
     if kind == "enum":
@@ -207,6 +219,17 @@ def _reference(name: str, column: str, table: str, tables: Mapping[str, str], *,
             f" write async def add_{name}(client: ApiClient) -> str, which returns its id"
         )
     return Field(column, "ref", is_optional, table=table, helper=tables[table])
+
+
+def _decimal(name: str, text: str, *, is_optional: bool) -> Field:
+    found = re.fullmatch(r"(\d{1,2}),(\d)(:0\.\.)?", text)
+    digits, places = (int(found[1]), int(found[2])) if found is not None else (0, 0)
+    if found is None or not 1 <= places <= 6 or not places < digits <= 18:
+        raise ValueError(
+            "a decimal has up to 18 digits, 1 to 6 of them after the point:"
+            f" write {name}:decimal:10,2, or {name}:decimal:10,2:0.. if none is negative"
+        )
+    return Field(name, "decimal", is_optional, bounds=(0 if found[3] else None, None), digits=(digits, places))
 
 
 def _range(name: str, kind: str, text: str) -> tuple[float | None, float | None]:

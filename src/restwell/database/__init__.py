@@ -19,13 +19,14 @@ from restwell.database._query import Query, any_of, param, query
 from restwell.database._sqlite import SqliteDatabase
 from restwell.database._statements import columns_of, insert_or_ignore, insert_row, upsert
 from restwell.database._transaction import Executor, RowNotFound, Transaction
-from restwell.database._types import Flag, Id, Timestamp
+from restwell.database._types import FixedPoint, Flag, Id, Timestamp
 
 __all__ = [
     "Database",
     "DatabaseBusy",
     "DatabaseUnavailable",
     "Executor",
+    "FixedPoint",
     "Flag",
     "ForeignKeyViolation",
     "Id",

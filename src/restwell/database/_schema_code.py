@@ -120,7 +120,7 @@ class Code:
     def _plain_type(self, kind: TypeEngine[Any]) -> str:
         """Without variants. A dialect may have replaced the class by one of its own, without a public name."""
         for each in type(kind).__mro__:
-            for module in (sqlalchemy, postgresql, import_module(each.__module__)):
+            for module in (sqlalchemy, postgresql, import_module("restwell.database"), import_module(each.__module__)):
                 if getattr(module, each.__name__, None) is each and not each.__name__.startswith(("_", "Asyncpg")):
                     self._use(module.__name__, each.__name__)
                     code = repr(kind).replace(type(kind).__name__, each.__name__, 1)

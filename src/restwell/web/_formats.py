@@ -8,7 +8,7 @@ from msgspec import inspect
 
 from restwell._email_addresses import EmailAddress
 from restwell.errors import FieldError
-from restwell.web._literals import FORMATS
+from restwell.web._literals import FORMATS, Format, own_format
 from restwell.web._validation import MAX_ERRORS, truncate
 
 FormatError = tuple[tuple[str | int, ...], str]
@@ -50,11 +50,11 @@ def _ambiguous(kind: inspect.Type) -> Iterator[str]:
 
 
 def add_patterns(schema: Any) -> None:
-    """Add a ``pattern`` to every ``format``, in place. JSON Schema formats allow more, such as upper-case UUIDs."""
+    """Add a ``pattern`` to each ``format`` without one, in place. JSON Schema formats allow more."""
     if isinstance(schema, dict):
         pattern = _PATTERNS.get(schema.get("format", "")) if schema.get("type") == "string" else None
         if pattern is not None:
-            schema["pattern"] = pattern
+            schema.setdefault("pattern", pattern)
     for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list | tuple) else ():
         add_patterns(inner)
 
@@ -82,10 +82,10 @@ class _CheckBuilder:
         self._built: dict[int, Check] = {}
 
     def build(self, kind: inspect.Type) -> Check | None:
+        if (form := own_format(kind) or FORMATS.get(type(kind))) is not None:
+            return _string_check(form)
         if isinstance(kind, inspect.Metadata):
             return self.build(kind.type)
-        if type(kind) in FORMATS:
-            return _string_check(type(kind))
         if not any(type(part) in FORMATS for part in types_within(kind)):
             return None
         if id(kind) not in self._built:
@@ -114,14 +114,14 @@ class _CheckBuilder:
         )
 
 
-def _string_check(kind: type[inspect.Type]) -> Check:
-    matches, errors = FORMATS[kind].matches, (((), FORMATS[kind].expected),)
+def _string_check(form: Format) -> Check:
+    matches, errors = form.matches, (((), form.expected),)
 
     def check(raw: Any) -> Sequence[FormatError]:
         if isinstance(raw, str):
             return () if matches(raw) else errors
         # The decoder also accepts JSON numbers for decimals, but a number may lose digits on its way.
-        return errors if kind is inspect.DecimalType and type(raw) in {int, float} else ()
+        return errors if form.name == "decimal" and type(raw) in {int, float} else ()
 
     return check
 

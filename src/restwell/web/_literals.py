@@ -63,6 +63,18 @@ FORMATS: Final[dict[type[inspect.Type], Format]] = {
 """Types for which the decoder accepts more than the documented format. It does not for dates, enums and base64."""
 
 
+def own_format(kind: inspect.Type) -> Format | None:
+    """The format of a Decimal with a pattern in its schema, as ``fixed_point`` gives it; otherwise None."""
+    if not isinstance(kind, inspect.Metadata) or not isinstance(kind.type, inspect.DecimalType):
+        return None
+    schema = kind.extra_json_schema or {}
+    pattern = schema.get("pattern")
+    if pattern is None:
+        return None
+    expected = str(schema.get("description", "A number as a string, which matches the pattern")).removesuffix(".")
+    return Format("decimal", pattern, f"Expected {expected[0].lower()}{expected[1:]}", re.compile(pattern).fullmatch)
+
+
 @lru_cache(maxsize=512)
 def text_parsers(kind: type[msgspec.Struct]) -> dict[str, Parser]:
     """The parser of each field, by encoded name. Raises TypeError for a field that has no single text format."""
@@ -72,6 +84,9 @@ def text_parsers(kind: type[msgspec.Struct]) -> dict[str, Parser]:
         # A union with str is read as str: no text is unambiguous in another type.
         [leaf] = {inspect.StrType} if inspect.StrType in kinds else kinds if len(kinds) == 1 else {None}
         parser = _PARSERS.get(leaf)
+        if leaf is inspect.DecimalType:
+            arms = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
+            parser = _text_parser(next(filter(None, map(own_format, arms)), FORMATS[leaf]))
         if parser is None:
             raise TypeError(f"{kind.__name__}.{field.name} has no type with a single text format: {_SUPPORTED_TYPES}")
         parsers[field.encode_name] = parser
