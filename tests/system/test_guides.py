@@ -15,6 +15,7 @@ from websocket import websocket
 
 COMMANDS: Final = {
     "pip install 'restwell[ops]'": "tests/system/test_extras.py",
+    "restwell migrate --adopt alembic": "tests/database/test_alembic_folder.py",
 }
 """Commands of the guides, and the tests that run them."""
 OTHER_TESTS: Final = "".join(

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -36,10 +37,16 @@ def migrate(
     new: Annotated[
         str | None, typer.Option("--new", help="Write a migration with what the models have changed, and this title.")
     ] = None,
+    adopt: Annotated[
+        Path | None, typer.Option("--adopt", help="Write the revisions of this folder of Alembic as migrations.")
+    ] = None,
 ) -> None:
     """Migrate the database schema to the newest revision."""
     if new is not None:
         write_migrations(new)
+        return
+    if adopt is not None:
+        adopt_migrations(adopt)
         return
     project, settings = load()
     migrations = create_app_to_inspect(project, settings).migrations
@@ -52,7 +59,8 @@ def migrate(
         current = await migrations.current(database)
         if sql:
             pending = migrations.pending(await migrations.applied(database), before_deploy=before_deploy)
-            return current, None, migrations.statements(database.dialect, pending)
+            adopted = await migrations.adopted(database, pending)
+            return current, None, migrations.statements(database.dialect, pending, adopted)
         ran = await migrations.upgrade(database, before_deploy=before_deploy)
         return current, await migrations.current(database), ran
 
@@ -77,12 +85,8 @@ def write_migrations(title: str, *, may_be_empty: bool = False) -> None:
     """Write what the models have changed. Without a change write nothing, or with ``may_be_empty`` an empty one."""
     from restwell.database._migration_writer import compare, file_name  # noqa: PLC0415  # loaded only if used
 
-    MAY_BE_EMPTY.set(True)
-    project, settings = load()
-    migrations = create_app_to_inspect(project, settings).migrations
-    if migrations.folder is None:
-        raise ConfigurationError(["the application has no migrations: name their folder, kit.app(migrations=...)"])
-    differences = asyncio.run(compare(migrations, settings.database.url.get_secret_value()))
+    migrations, folder, url = _writable()
+    differences = asyncio.run(compare(migrations, url))
     written = [file.path for file in migrations.own_files if file.revision == f"{file.number}_{file_name(title)}"]
     if not differences.sentences and (written or not may_be_empty):
         print(
@@ -93,8 +97,34 @@ def write_migrations(title: str, *, may_be_empty: bool = False) -> None:
         return
     for sentence in differences.sentences:
         print(sentence)
-    for path in differences.write(migrations.folder, [file.number for file in migrations.own_files], title):
-        print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    _print_paths(differences.write(folder, [file.number for file in migrations.own_files], title))
+
+
+def adopt_migrations(alembic: Path) -> None:
+    """Write the revisions of a folder of Alembic into the empty folder of the application's migrations."""
+    from restwell.database._alembic_folder import convert  # noqa: PLC0415  # as above
+
+    migrations, folder, _ = _writable()
+    if migrations.own_files:
+        raise ConfigurationError([f"{folder} has migrations already: name a new folder, kit.app(migrations=...)"])
+    _print_paths(convert(alembic, folder))
+    print("restwell migrate records on each database which of them Alembic has run")
+
+
+def _writable() -> tuple[Migrations, Path, str]:
+    """The migrations of the application, which may have none yet, their folder, and the URL of its database."""
+    MAY_BE_EMPTY.set(True)
+    project, settings = load()
+    migrations = create_app_to_inspect(project, settings).migrations
+    if migrations.folder is None:
+        raise ConfigurationError(["the application has no migrations: name their folder, kit.app(migrations=...)"])
+    return migrations, migrations.folder, settings.database.url.get_secret_value()
+
+
+def _print_paths(paths: Iterable[Path]) -> None:
+    here = Path.cwd()
+    for path in paths:
+        print(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _check(migrations: Migrations, url: str) -> None:

@@ -28,12 +28,16 @@ APPLICATION: Final = "application"
 
 
 class MigrationFile(NamedTuple):
-    """``revision`` is the file name without its suffix, as ``0002_products``; ``number`` is its prefix, ``0002``."""
+    """``revision`` is the file name without its suffix, as ``0002_products``; ``number`` is its prefix, ``0002``.
+
+    ``alembic_revision``: the id that Alembic gave it, if its folder was adopted.
+    """
 
     package: str
     path: Path
     number: str
     phase: Phase
+    alembic_revision: str = ""
 
     @property
     def revision(self) -> str:
@@ -91,7 +95,8 @@ def read_migrations(package: str, folder: Path) -> list[MigrationFile]:
     if faults:
         raise ConfigurationError(faults)
     return [
-        MigrationFile(package, script.path, script.number, phase) for script, phase in zip(scripts, phases, strict=True)
+        MigrationFile(package, script.path, script.number, phase, str(_declared(script.tree)["alembic_revision"]))
+        for script, phase in zip(scripts, phases, strict=True)
     ]
 
 
@@ -149,7 +154,7 @@ def _broken_links(scripts: Sequence[_Script]) -> list[str]:
     faults = []
     followed: dict[object, str] = {}
     for previous, script in zip([None, *scripts], scripts, strict=False):
-        declared = _declared_revisions(script.tree)
+        declared = _declared(script.tree)
         if declared["revision"] != script.number:
             faults.append(
                 f'{script.name}: its revision is {_quoted(declared["revision"])}: set revision = "{script.number}"'
@@ -168,9 +173,9 @@ def _broken_links(scripts: Sequence[_Script]) -> list[str]:
     return faults
 
 
-def _declared_revisions(tree: ast.Module) -> dict[str, object]:
-    """The values of ``revision`` and ``down_revision``, without executing the file."""
-    declared: dict[str, object] = {"revision": _UNSET, "down_revision": _UNSET}
+def _declared(tree: ast.Module) -> dict[str, object]:
+    """The values of ``revision`` and others like it, without executing the file."""
+    declared: dict[str, object] = {"revision": _UNSET, "down_revision": _UNSET, "alembic_revision": ""}
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         value = getattr(node, "value", None)

@@ -32,7 +32,7 @@ class Finding(Struct, frozen=True):
 
 
 def lint(migrations: Migrations) -> list[Finding]:
-    """The findings of every migration of the application and its features.
+    """The findings of every migration of the application and its features, except of those that Alembic ran.
 
     Raises ConfigurationError if squawk is not installed. A comment before a statement suppresses a rule:
     ``-- squawk-ignore rule-name``.
@@ -42,6 +42,8 @@ def lint(migrations: Migrations) -> list[Finding]:
         raise ConfigurationError(["migrate --check needs squawk: pip install squawk-cli"])
     findings: list[Finding] = []
     for file in migrations.files:
+        if file in migrations.adopted_files:
+            continue
         excluded = [*_STYLE_RULES, *_SET_BY_MIGRATE, *(_POST_DEPLOY_RULES if file.phase == "post" else ())]
         statements = migrations.statements("postgresql", [file])
         for segment, in_transaction in _segments(statements):

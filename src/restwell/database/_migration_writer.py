@@ -40,7 +40,7 @@ class Differences:
         refused = [f"{change.sentence}: {change.refusal}" for change in self._changes if change.refusal]
         if refused:
             raise ConfigurationError(refused)
-        name, words = file_name(text), _words(text)
+        name, words = file_name(text), plain_words(text)
         number = max(numbers, key=int, default=None)
         pre = [change for change in self._changes if change.phase == "pre"]
         post = [change for change in self._changes if change.phase == "post"]
@@ -123,13 +123,13 @@ class Differences:
 
 def file_name(text: str) -> str:
     """The name of a migration without its number. Raises ConfigurationError for a text without words."""
-    name = re.sub(r"\W+", "_", _words(text).lower(), flags=re.ASCII).strip("_")
+    name = re.sub(r"\W+", "_", plain_words(text).lower(), flags=re.ASCII).strip("_")
     if not name:
         raise ConfigurationError(['the title says what the migration does, such as "reviews of products"'])
     return name
 
 
-def _words(text: str) -> str:
+def plain_words(text: str) -> str:
     return " ".join(text.split()).rstrip(".").replace('"', "'").replace("\\", "/")
 
 

@@ -20,7 +20,7 @@ removes. Code does not start on a database with a post-deploy migration that it 
 import asyncio
 import re
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -33,7 +33,7 @@ from sqlalchemy import MetaData, column, func, select, table
 from restwell.database._facade import Database, DatabaseBusy, MigrationInProgress
 from restwell.database._migration_files import APPLICATION, MigrationFile, Phase
 from restwell.database._migration_history import History
-from restwell.database._query import DIALECTS, query
+from restwell.database._query import DIALECTS, param, query
 from restwell.database._transaction import Executor, Transaction
 from restwell.errors import ConfigurationError, ServiceUnavailable
 
@@ -50,6 +50,7 @@ KIT: Final = Path(__file__).parents[1] / "_migrations"
 KIT_PACKAGES: Final[Mapping[str, Path]] = MappingProxyType({"restwell": KIT})
 
 _HISTORY_TABLE: Final = "restwell_migrations"
+_ALEMBIC_TABLE: Final = "alembic_version"
 _CREATE_HISTORY: Final = (
     f"CREATE TABLE IF NOT EXISTS {_HISTORY_TABLE} (package TEXT NOT NULL, revision TEXT NOT NULL, phase TEXT NOT NULL,"
     " PRIMARY KEY (package, revision))"
@@ -80,12 +81,17 @@ _exists: Final = query(
         # Not to_regclass(): it uses the cache of the session, which may be stale after the wait for the lock.
         "postgresql": select((func.count() > 0).label("found"))
         .select_from(table("pg_class", column("relname"), column("oid")))
-        .where(column("relname") == _HISTORY_TABLE, func.pg_table_is_visible(column("oid"))),
+        .where(column("relname") == param("name"), func.pg_table_is_visible(column("oid"))),
         "sqlite": select((func.count() > 0).label("found"))
         .select_from(table("sqlite_master", column("name")))
-        .where(column("name") == _HISTORY_TABLE),
+        .where(column("name") == param("name")),
     },
     into=bool,
+)
+_alembic_versions: Final = query(
+    "migrations.alembic_versions",
+    select(column("version_num")).select_from(table(_ALEMBIC_TABLE)).limit(100),
+    into=str,
 )
 
 
@@ -126,6 +132,13 @@ class Migrations:
         return [file for file in self.files if file.package == APPLICATION]
 
     @property
+    def adopted_files(self) -> list[MigrationFile]:
+        """The migrations of the application that were a folder of Alembic."""
+        files = self.own_files
+        count = max((number for number, file in enumerate(files, 1) if file.alembic_revision), default=0)
+        return files[:count]
+
+    @property
     def packages(self) -> dict[str, list[MigrationFile]]:
         """The migrations of each package, the kit's own too, in their order."""
         return {history.package: list(history.files.values()) for history in self._histories}
@@ -138,7 +151,7 @@ class Migrations:
     async def applied(self, database: Executor) -> Applied:
         """The applied migrations. Raises ConfigurationError if the table cannot be read."""
         try:
-            rows = await database.all(_applied) if await database.one(_exists) else []
+            rows = await database.all(_applied) if await database.one(_exists, name=_HISTORY_TABLE) else []
         except ServiceUnavailable:
             raise
         except Exception as error:
@@ -167,6 +180,25 @@ class Migrations:
             for history in self._histories
             for file in history.pending(applied[history.package], before_deploy=before_deploy)
         ]
+
+    async def adopted(self, database: Executor, pending: Collection[MigrationFile]) -> list[MigrationFile]:
+        """The pending migrations that Alembic has run on the database: they are recorded as applied, and do not run.
+
+        Raises ConfigurationError for a database at a revision of Alembic that was not adopted.
+        """
+        files = self.adopted_files
+        if not {*files} & {*pending} or not await database.one(_exists, name=_ALEMBIC_TABLE):
+            return []
+        known = [file.alembic_revision for file in files]
+        versions = await database.all(_alembic_versions)
+        if unknown := sorted({*versions} - {*known}):
+            raise ConfigurationError(
+                [
+                    f"the database is at revision {', '.join(unknown)} of Alembic, which was not adopted:"
+                    f" first run alembic upgrade {known[-1]}"
+                ]
+            )
+        return files[: max(map(known.index, versions), default=-1) + 1]
 
     async def upgrade(self, database: Database, *, before_deploy: bool = False) -> list[str]:
         """Run the pending migrations. Returns the executed statements.
@@ -201,8 +233,10 @@ class Migrations:
             return []
         ran = []
         async with database.migration() as tx:
-            for file in self.pending(await self.applied(tx), before_deploy=before_deploy):
-                for statement in self.statements(database.dialect, [file]):
+            pending = self.pending(await self.applied(tx), before_deploy=before_deploy)
+            adopted = await self.adopted(tx, pending)
+            for file in pending:
+                for statement in self.statements(database.dialect, [file], adopted):
                     await _run(tx, file, statement)
                     ran.append(statement)
         return ran
@@ -234,13 +268,19 @@ class Migrations:
                     ]
                 )
 
-    def statements(self, dialect: str, files: Iterable[MigrationFile]) -> list[str]:
-        """The SQL statements of these migrations. Raises ConfigurationError if one fails to generate its SQL."""
+    def statements(
+        self, dialect: str, files: Iterable[MigrationFile], adopted: Collection[MigrationFile] = ()
+    ) -> list[str]:
+        """The SQL statements of these migrations; those that are ``adopted`` are only recorded.
+
+        Raises ConfigurationError if one fails to generate its SQL.
+        """
         items: list[str] = []
         for file in files:
             if file == self._first:
                 items.append(_CREATE_HISTORY)
-            items += _generate_sql(dialect, file)
+            if file not in adopted:
+                items += _generate_sql(dialect, file)
             # Packages and revisions consist of letters, digits and underscores.
             items.append(
                 f"INSERT INTO {_HISTORY_TABLE} VALUES ('{file.package}', '{file.revision}', '{file.phase}')"  # noqa: S608
