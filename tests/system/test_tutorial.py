@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -14,14 +15,22 @@ from servers import Served, free_port, serve, wait_until
 
 BIN: Final = Path(sys.executable).parent
 ADDRESS: Final = "http://127.0.0.1:8000"
+MINUTES: Final = {
+    "Hello, world": 2,
+    '[{"id":1,"text":"first"}]': 5,
+    'unauthorized\n{"id":2,"text":"second"}': 8,
+    "2 passed": 12,
+}
+"""What is printed for the first request, table, signed-in user and tests, and how soon, of which reading takes most."""
 
 
 def test_every_block_of_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails if a block fails, or prints something else than the page says."""
+    """Fails if a block fails or prints something else than the page says, or if the machine needs a newcomer's time."""
     monkeypatch.setenv("PATH", f"{BIN}:{'/usr/bin:/bin'}")
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # this environment has all that the page installs
     monkeypatch.setenv("PORT", str(port := free_port()))
-    printed, served = "", None
+    printed, served, began = "", None, time.monotonic()
+    reached: dict[str, float] = {}
     with ExitStack() as stack:
         for file, language, code in blocks("docs/tutorial.md"):
             if ("migrations" in code or "APP_ENV=production" in code) and served is not None:
@@ -36,6 +45,10 @@ def test_every_block_of_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.Mo
             else:
                 assert language == "sh"
                 printed = _run(code.replace(ADDRESS, served.url if served else f"http://127.0.0.1:{port}"), tmp_path)
+                minutes = (time.monotonic() - began) / 60
+                reached = dict.fromkeys((each for each in MINUTES if each in printed), minutes) | reached
+    assert reached.keys() == MINUTES.keys()
+    assert {each: minutes for each, minutes in reached.items() if minutes > MINUTES[each]} == {}
 
 
 def test_the_readme_and_the_start_page_have_the_hello_of_the_tutorial() -> None:
