@@ -45,7 +45,7 @@ def fixed_point(digits: int, places: int, *, signed: bool = True) -> Meta:
     more than 6 after it: Python writes some of those numbers with an exponent.
     """
     whole = digits - places
-    if not 1 <= places <= 6 or not 1 <= whole:
+    if not 1 <= places <= 6 or not whole >= 1:
         raise ValueError(f"fixed_point({digits}, {places}): write 1 to 6 digits after the point, and some before it")
     text = f"A number as a string, with at most {whole} digits before the point and {places} after it."
     sign = "-?" if signed else ""

@@ -36,7 +36,8 @@ async def database(empty_url: str) -> AsyncIterator[Database]:
 
 
 async def fill(database: Database, *numbers: str) -> list[str]:
-    return [str(await database.one(add, price=Decimal(number))) for number in numbers]
+    stored = [await database.one(add, price=Decimal(number)) for number in numbers]
+    return list(map(str, stored))
 
 
 async def test_numbers_are_exact_and_have_the_digits_of_their_column(database: Database) -> None:
@@ -59,7 +60,8 @@ async def test_numbers_are_sorted_compared_and_added_as_numbers(database: Databa
 async def test_sql_adds_numbers_and_multiplies_them_by_integers(database: Database) -> None:
     """Fails if SQLite adds one hundredth instead of one."""
     await fill(database, "12.50")
-    assert str(await database.one(changed)) == "27.00"
+    number = await database.one(changed)
+    assert str(number) == "27.00"
     if database.dialect == "sqlite":
         with pytest.raises(TypeError):
             await database.one(halved)

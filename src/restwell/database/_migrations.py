@@ -194,8 +194,10 @@ class Migrations:
         if unknown := sorted({*versions} - {*known}):
             raise ConfigurationError(
                 [
-                    f"the database is at revision {', '.join(unknown)} of Alembic, which was not adopted:"
-                    f" first run alembic upgrade {known[-1]}"
+                    (
+                        f"the database is at revision {', '.join(unknown)} of Alembic, which was not adopted:"
+                        f" first run alembic upgrade {known[-1]}"
+                    )
                 ]
             )
         return files[: max(map(known.index, versions), default=-1) + 1]

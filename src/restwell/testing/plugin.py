@@ -108,7 +108,7 @@ async def client(app: App) -> AsyncIterator[ApiClient]:
 
 @pytest.fixture
 def sign_in_as(app: App, client: ApiClient) -> SignInAs:
-    """A function: ``await sign_in_as(role)`` adds a user with this role, and returns the client of its session."""
+    """A function of a role, to be awaited: it adds a user with this role, and returns the client of its session."""
     numbers = count(1)
 
     async def sign_in(role: str) -> ApiClient:
