@@ -7,12 +7,13 @@ from typing import Final
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, func, insert, select
 
-from restwell.database import Database, FixedPoint, any_of, open_database, param, query
+from restwell.database import Database, FixedPoint, any_of, explain_queries, open_database, param, query
 from restwell.database._schema import definitions
 
 prices: Final = Table(
     "prices", MetaData(), Column("id", Integer, primary_key=True), Column("price", FixedPoint(18, 2), nullable=True)
 )
+shares: Final = Table("shares", prices.metadata, Column("share", FixedPoint(2, 2)))
 price: Final = prices.c.price
 add: Final = query("prices.add", insert(prices).values(price=param("price")).returning(price), into=Decimal)
 ordered: Final = query("prices.ordered", select(price).order_by(price), into=Decimal)
@@ -22,6 +23,8 @@ above: Final = query("prices.above", select(price).where(price > param("price"))
 among: Final = query("prices.among", select(price).where(any_of(price, "prices")).order_by(price), into=Decimal)
 changed: Final = query("prices.changed", select(((price + 1) * 2).label("price")), into=Decimal)
 halved: Final = query("prices.halved", select((price * Decimal("0.5")).label("price")), into=Decimal)
+
+by_share: Final = query("shares.by_share", select(shares).where(shares.c.share == param("share")), into=dict)
 
 LARGEST: Final = Decimal("9999999999999999.99")
 
@@ -72,6 +75,11 @@ async def test_a_number_with_more_digits_is_rounded_or_an_error(database: Databa
     assert await fill(database, "0.005", "-0.005", "0.0049") == ["0.01", "-0.01", "0.00"]
     with pytest.raises(Exception, match=r"more digits|numeric field overflow"):
         await fill(database, "10000000000000000")
+
+
+async def test_a_query_of_a_column_with_two_digits_is_explained(database: Database) -> None:
+    """Fails if the sample of the argument has more digits than the column."""
+    assert [plan.query for plan in await explain_queries(database, [by_share])] == ["shares.by_share"]
 
 
 @pytest.mark.parametrize(("precision", "scale"), [(19, 2), (2, 3), (5, -1)])

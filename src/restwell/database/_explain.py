@@ -19,6 +19,7 @@ from restwell.database._facade import Database
 from restwell.database._page_query import PageQuery
 from restwell.database._query import Compiled, Query, query
 from restwell.database._transaction import Executor
+from restwell.database._types import FixedPoint
 from restwell.ids import new_id
 
 QuerySource = ModuleType | Query[Any] | PageQuery[Any] | Callable[[], Iterable["Query[Any] | PageQuery[Any]"]]
@@ -216,5 +217,6 @@ def _sample_value(kind: TypeEngine[Any]) -> Any:
         (LargeBinary, bytes(32)),
         (Boolean, True),
         (Numeric, 21.0),
+        (FixedPoint, 0),  # which fits any number of digits
     )
     return next((value for known, value in samples if isinstance(kind, known)), 21)
