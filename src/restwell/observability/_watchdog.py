@@ -5,6 +5,8 @@ which the thread was runnable and waited for a CPU is subtracted. A call that ho
 """
 
 import asyncio
+import itertools
+import linecache
 import os
 import sys
 import threading
@@ -159,7 +161,7 @@ class Watchdog(Collector):
                 if frame is None or _is_idle(frame):
                     continue
                 try:
-                    stack = "".join(traceback.format_list(traceback.extract_stack(frame)[-_DEPTH:]))
+                    stack = _stack_of(frame)
                 except AttributeError:  # Python 3.11 lost a frame of the thread, which runs meanwhile
                     continue
                 finally:
@@ -168,6 +170,12 @@ class Watchdog(Collector):
                 # After a SIGCONT the loop ticks within this time.
                 if not self._stop.wait(RECHECK_SECONDS) and self._last_tick == last_tick:
                     self._stack = stack
+
+
+def _stack_of(frame: FrameType) -> str:
+    inner = traceback.StackSummary.extract(itertools.islice(traceback.walk_stack(frame), _DEPTH))
+    linecache.clearcache()  # the sources of all these modules, which take more than a megabyte
+    return "".join(traceback.format_list(inner[::-1]))
 
 
 def _is_idle(frame: FrameType) -> bool:
