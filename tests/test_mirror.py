@@ -39,6 +39,7 @@ WITHOUT_TESTS: Final = {
     "api/rules": "sentences, which test_operations reads",
     "auth/login_failures": "a definition, which test_throttle of the accounts counts",
     "cache/store": "an interface",
+    "cache/values": "structs and their encoding, which test_cache stores and reads",
     "cli/templates": "the texts of templates, which test_new and test_generate write",
     "client/model": "structs, which test_reader reads",
     "client/typescript_types": "the types of a client, which test_typescript writes",

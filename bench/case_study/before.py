@@ -12,9 +12,10 @@ from sqlalchemy import func, select
 from restwell import App, Project
 from restwell.accounts._users.models import users
 from restwell.auth import Actor
-from restwell.database import param, query
+from restwell.cache import Cache
+from restwell.database import Database, param, query
 from restwell.mail import Mailer, open_mailer, render_mail
-from restwell.pages import Page, PageFilter
+from restwell.pages import Cursors, Page, PageFilter
 from shop import app
 from shop.emails import SIGNATURE
 from shop.money import format_money
@@ -57,7 +58,11 @@ count_products_of_category = query("before.count_of_category", _total.where(_in_
 
 
 class OffsetPaginatedProducts(ProductService):
-    """Offset pagination with a count of all rows."""
+    """Offset pagination with a count of all rows. Without the cache: no row of a page is a cached one."""
+
+    def __init__(self, database: Database, cache: Cache, cursors: Cursors) -> None:
+        super().__init__(database, cache, cursors)
+        self._cursors = cursors
 
     async def list_products(self, filters: ProductFilter) -> Page[Any]:
         scope = f"offset {filters.category}"

@@ -27,7 +27,8 @@ def lists() -> Iterator[Any]:
     for sort, category in product(ProductSort, (False, True)):
         shape = ListShape(sort, category=category, q=False, min_price=False, max_price=False, fields=None)
         arguments: dict[str, Any] = {"category": "audio"} if category else {}
-        yield from pages(page(shape), arguments, KEYS, f"products by {sort.value}{' of a category' * category}")
+        for each in (page(shape), page(shape).ids):
+            yield from pages(each, arguments, KEYS, f"{each.name} by {sort.value}{' of a category' * category}")
     for each, arguments in (
         (orders.page, {}),
         (orders.page_of_user, {"user_id": ID}),

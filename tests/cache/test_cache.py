@@ -14,6 +14,7 @@ from cache_harness import TAG, CacheHarness, Gate, Value, set_value
 from restwell.cache import Cache
 from restwell.cache import _cache as module
 from restwell.cache._store import StoreLookup
+from restwell.cache._values import fingerprint
 from restwell.database import DatabaseUnavailable
 from restwell.observability._trace import Trace, current
 
@@ -170,7 +171,7 @@ async def test_the_lease_of_a_dead_process_expires(harness: CacheHarness, monkey
     monkeypatch.setattr("restwell.cache._local.LEASE_SECONDS", 0.3)
     monkeypatch.setattr("restwell.cache._redis.LEASE_SECONDS", 0.3)
     dead, cache = await harness.cache(), await harness.cache()
-    assert (await harness.stores[dead].acquire_lease(f"{TAG}|{module._fingerprint(Value)}", [TAG]))[0]
+    assert (await harness.stores[dead].acquire_lease(f"{TAG}|{fingerprint(Value)}", [TAG]))[0]
     began = time.monotonic()
     assert await harness.get(cache) == 0
     assert 0.2 < time.monotonic() - began < 1.5
@@ -184,7 +185,7 @@ async def test_a_caller_does_not_wait_for_a_lease_held_too_long(
     """Breaks when _acquire_lease waits without a limit."""
     monkeypatch.setattr(module, "LEASE_SECONDS", 0.2)
     other, cache = await harness.cache(), await harness.cache()
-    await harness.stores[other].acquire_lease(f"{TAG}|{module._fingerprint(Value)}", [TAG])
+    await harness.stores[other].acquire_lease(f"{TAG}|{fingerprint(Value)}", [TAG])
     assert [await harness.get(cache), harness.loads] == [0, 1]
     assert [await harness.get(cache), harness.loads] == [0, 2]  # loaded without the lease, so not cached
 
@@ -317,7 +318,7 @@ async def test_a_value_of_another_type_is_not_used(harness: CacheHarness) -> Non
 async def test_an_undecodable_value_is_loaded_again(harness: CacheHarness) -> None:
     one, two = await harness.cache(), await harness.cache()
     await harness.get(one)
-    await harness.stores[one].set(f"{TAG}|{module._fingerprint(Value)}", b"\xc1 not msgpack", 60)
+    await harness.stores[one].set(f"{TAG}|{fingerprint(Value)}", b"\xc1 not msgpack", 60)
     assert [await harness.get(two), harness.loads] == [0, 2]
 
 

@@ -48,6 +48,7 @@ async def test_a_write_changes_the_generation_of_its_tag_for_every_process(tmp_p
         None,
         other,
     )
+    assert two.read_each(["a", "b"]) == [None, *other]
     assert one.end_write(write)
     after = two.read(["a"])
     assert after == (write.generations["a"],)

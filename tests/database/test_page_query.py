@@ -34,3 +34,15 @@ def test_a_page_query_may_differ_by_database() -> None:
     for one in (pages.first, pages.next):
         constants = {dialect: [bind.constant for bind in one.compiled[dialect].parameters] for dialect in both}
         assert (1 in constants["postgresql"], 2 in constants["sqlite"]) == (True, True)
+
+
+def test_the_ids_of_a_page_are_its_key_alone() -> None:
+    """Fails if a cursor of the rows is not one of the ids: a client may get them from different processes."""
+    pages = page_query(
+        "things.newest", select(things.c.id, things.c.n), [things.c.n, things.c.id], dict, descending=True, batch_on=[]
+    )
+    ids = pages.ids
+    assert (ids.first.columns, ids.id_name, ids.scope) == (("n", "id"), "id", pages.scope)
+    assert (ids.name, pages.ids is ids) == ("things.newest_ids", True)
+    assert ids.next.group_by == pages.next.group_by
+    assert "DESC" in ids.first.compiled["postgresql"].sql

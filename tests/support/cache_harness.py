@@ -1,4 +1,4 @@
-"""A database with one row, and several caches of it, each like the cache of a separate process."""
+"""A database with a few rows, and several caches of them, each like the cache of a separate process."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from restwell.database import Database, Migrations, Transaction, open_database, 
 TAG = "counter:1"
 TABLES = (
     "CREATE TABLE counters (id INTEGER PRIMARY KEY, value INTEGER NOT NULL)",
-    "INSERT INTO counters VALUES (1, 0)",
+    "INSERT INTO counters VALUES (1, 0), (2, 0), (3, 0)",
 )
 counters = Table("counters", MetaData(), Column("id", Integer, primary_key=True), Column("value", Integer))
 read_value = query("counters.read", select(counters.c.value).where(counters.c.id == param("id")), into=int)
@@ -28,7 +28,7 @@ set_value = query(
 
 @asynccontextmanager
 async def harness_database(folder: Path) -> AsyncIterator[Database]:
-    """Opens ``harness.db`` in the folder, with its tables and its row."""
+    """Opens ``harness.db`` in the folder, with its tables and rows."""
     async with open_database(f"sqlite:///{folder / 'harness.db'}") as database:
         await Migrations().upgrade(database)
         async with database.transaction() as tx:

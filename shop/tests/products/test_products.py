@@ -186,6 +186,40 @@ async def test_a_product_has_a_strong_etag_and_answers_304_until_it_changes(
     assert (await anyone.get(path, if_none_match=etag)).status_code == 200
 
 
+async def test_an_order_reads_one_product_of_a_list_again_and_no_ids(app: App, customer: ShopClient) -> None:
+    """Fails if an order invalidates the tags of lists, or if the rows of a list share a tag."""
+    stats, path = app.kit.cache.metrics.stats, "/v1/products?category=audio&limit=20"
+    before = (await customer.get(path)).json()
+    ids, rows = stats["products.page_ids"].loads, stats["product"].loads
+    await customer.order("list-key", (before["items"][3]["id"], 1))
+    after = (await customer.get(path)).json()
+    assert [one["stock"] - two["stock"] for one, two in zip(before["items"], after["items"], strict=True)] == [
+        0, 0, 0, 1, *[0] * 16,
+    ]  # fmt: skip
+    assert (stats["products.page_ids"].loads, stats["product"].loads) == (ids, rows + 1)
+
+
+async def test_a_list_follows_every_change_of_its_products(admin: ShopClient) -> None:
+    """Fails if a change of a category or a price invalidates only the product."""
+    path = "/v1/products?sort=price_cents&category="
+
+    async def ids(category: str) -> list[str]:
+        return [item["id"] for item in (await admin.get(path + category)).json()["items"]]
+
+    assert (await ids("one"), await ids("two")) == ([], [])
+    made = [
+        (await admin.send("POST", "/v1/products", {**DRAFT, "category": "one", "price_cents": price})).json()["id"]
+        for price in (100, 200)
+    ]
+    assert await ids("one") == made
+    await admin.send("PATCH", f"/v1/products/{made[0]}", {"price_cents": 300}, if_match="*")
+    assert await ids("one") == made[::-1]
+    await admin.send("PATCH", f"/v1/products/{made[0]}", {"category": "two"}, if_match="*")
+    assert (await ids("one"), await ids("two")) == ([made[1]], [made[0]])
+    await admin.send("DELETE", f"/v1/products/{made[1]}", if_match="*")
+    assert await ids("one") == []
+
+
 async def test_an_admin_creates_changes_and_deletes_a_product(admin: ShopClient) -> None:
     made = await admin.send("POST", "/v1/products", DRAFT)
     assert made.status_code == 201

@@ -117,7 +117,10 @@ class History:
         connection = Connection(url)
         while not done():
             one = random.choice(self.products)  # noqa: S311  # test data
-            body = msgspec.json.encode({"stock": random.randrange(1_000)})  # noqa: S311  # test data
+            changes = {"stock": random.randrange(1_000)}  # noqa: S311  # test data
+            if random.random() < 0.2:  # noqa: S311  # test data
+                changes["price_cents"] = 1  # invalidates the ids of lists too
+            body = msgspec.json.encode(changes)
             began = time.monotonic()
             try:
                 status, _, response = await connection.ask(

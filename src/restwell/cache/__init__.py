@@ -4,5 +4,6 @@ or machines.
 
 from restwell.cache._cache import Cache
 from restwell.cache._loads import TooManyLoads
+from restwell.cache._pages import CachedPages
 
-__all__ = ["Cache", "TooManyLoads"]
+__all__ = ["Cache", "CachedPages", "TooManyLoads"]

@@ -18,12 +18,12 @@ import secrets
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 from zlib import crc32
 
 import structlog
 
-from restwell.cache._store import Generations, PendingWrite
+from restwell.cache._store import Generation, Generations, PendingWrite
 from restwell.errors import ConfigurationError
 
 log = structlog.get_logger("restwell.cache")
@@ -87,13 +87,14 @@ class GenerationTable:
 
     def read(self, tags: Iterable[str]) -> Generations | None:
         """The current generations of the tags; None while a write to one of them is in progress."""
-        generations = tuple((bucket, self.generations[bucket]) for bucket in map(_bucket, tags))
+        generations = self.read_each(tags)
+        return None if None in generations else tuple(cast("list[Generation]", generations))
+
+    def read_each(self, tags: Iterable[str]) -> list[Generation | None]:
+        """The current generation of each tag; None while a write to it is in progress."""
+        generations = [(bucket, self.generations[bucket]) for bucket in map(_bucket, tags)]
         self._fence()  # a reader of a new generation must see the flag of its writer
-        for bucket, _ in generations:
-            if self._writer_flags(bucket) != _NO_WRITERS:
-                self._check_dead_writers(bucket)
-                return None
-        return generations
+        return [None if self._is_written_to(generation[0]) else generation for generation in generations]
 
     def is_current(self, generations: Generations) -> bool:
         now = self.generations
@@ -135,6 +136,12 @@ class GenerationTable:
         """
         fcntl.flock(self._fence_file, fcntl.LOCK_SH)  # shared: no process waits for another
         fcntl.flock(self._fence_file, fcntl.LOCK_UN)
+
+    def _is_written_to(self, bucket: int) -> bool:
+        if self._writer_flags(bucket) == _NO_WRITERS:
+            return False
+        self._check_dead_writers(bucket)
+        return True
 
     def _writer_flags(self, bucket: int) -> bytes:
         start = _GENERATIONS_BYTES + bucket * PROCESS_SLOTS

@@ -20,7 +20,15 @@ import structlog
 
 from restwell._folders import checked_writes, ensure_writable
 from restwell.cache._generations import GenerationTable
-from restwell.cache._store import LEASE_SECONDS, Generations, PendingWrite, Store, StoreLookup, StoreUnavailable
+from restwell.cache._store import (
+    LEASE_SECONDS,
+    Generation,
+    Generations,
+    PendingWrite,
+    Store,
+    StoreLookup,
+    StoreUnavailable,
+)
 from restwell.database import Transaction
 from restwell.errors import ConfigurationError
 
@@ -172,6 +180,9 @@ class LocalStore(Store):
         except apsw.Error:
             row = None
         return StoreLookup(generations, row[0] if row is not None else None)
+
+    async def generations(self, tags: Sequence[str]) -> list[Generation | None]:
+        return self._open_table.read_each(tags)
 
     async def acquire_lease(self, key: str, tags: Sequence[str]) -> tuple[bool, StoreLookup]:
         now = time.time()

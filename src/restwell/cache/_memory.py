@@ -5,12 +5,20 @@ once leaves through the small queue and never evicts an entry that is read often
 nothing. ``bench/eviction.py`` compares it with LRU and W-TinyLFU.
 """
 
+import math
+import random
 from collections import deque
 from typing import Any, Final
 
 from restwell.cache._metrics import CacheStats
 from restwell.cache._store import Generations
 
+MISSING_SECONDS: Final = 5.0
+"""How long None is cached at most."""
+JITTER: Final = 0.1
+"""A TTL is shortened by a random fraction of up to this, so that values that were loaded together do not expire
+together.
+"""
 SMALL_SHARE: Final = 0.1
 """The fraction of the bytes that the small queue may use."""
 MAX_FREQUENCY: Final = 3
@@ -97,6 +105,25 @@ class Memory:
         while self.bytes > self._max_bytes:
             self._evict()
 
+    def set(
+        self,
+        key: str,
+        value: Any,
+        generations: Generations,
+        size: int,
+        expires_at: float,
+        load_seconds: float,
+        stats: CacheStats,
+    ) -> Entry:
+        """Insert or replace the value, whose load took ``load_seconds``."""
+        # XFetch (Vattani, Chierichetti, Lowenstein, "Optimal probabilistic cache stampede prevention", VLDB 2015):
+        # refresh early by the duration of a load times an exponentially distributed random number. Drawn once here; the
+        # paper draws at each hit.
+        early = load_seconds * -math.log(1.0 - random.random())  # noqa: S311  # no secret
+        entry = Entry(key, value, generations, size, expires_at, expires_at - early, stats)
+        self.put(entry)
+        return entry
+
     def _replace(self, existing: Entry, entry: Entry) -> None:
         growth = entry.size - existing.size
         self.bytes += growth
@@ -128,3 +155,7 @@ class Memory:
         entry.stats.entries -= 1
         entry.stats.bytes -= entry.size
         entry.stats.evictions += 1
+
+
+def with_jitter(ttl_seconds: float) -> float:
+    return ttl_seconds * (1.0 - JITTER * random.random())  # noqa: S311  # no secret

@@ -24,6 +24,7 @@ from restwell._redis import RedisConnection, RedisUnavailable
 from restwell.cache._store import (
     LEASE_SECONDS,
     WRITE_TIMEOUT_SECONDS,
+    Generation,
     Generations,
     PendingWrite,
     Store,
@@ -136,12 +137,11 @@ class RedisStore(Store):
         data, read = await asyncio.gather(
             self._pipelines.add(lambda pipe, prefix: pipe.get(f"{prefix}v:{key}")), self._pipelines.add(tuple(tags))
         )
-        if any(generation is None or "," in generation for generation in read):
-            # Creates a missing generation, and removes writers whose timeout has passed.
-            read = await asyncio.gather(*(self._update_generation(tag) for tag in tags))
-        if any("," in cast("str", generation) for generation in read):
-            return StoreLookup(None, data)
-        return StoreLookup(tuple(zip(tags, cast("list[str]", read), strict=True)), data)
+        generations = await self._without_old_writers(tags, read)
+        return StoreLookup(None if None in generations else tuple(cast("list[Generation]", generations)), data)
+
+    async def generations(self, tags: Sequence[str]) -> list[Generation | None]:
+        return await self._without_old_writers(tags, await self._pipelines.add(tuple(tags)))
 
     async def acquire_lease(self, key: str, tags: Sequence[str]) -> tuple[bool, StoreLookup]:
         milliseconds = round(LEASE_SECONDS * 1_000)
@@ -211,6 +211,16 @@ class RedisStore(Store):
     @property
     def _prefix(self) -> str:
         return f"{self._name}:{self._run_id}:"
+
+    async def _without_old_writers(self, tags: Sequence[str], values: list[str | None]) -> list[Generation | None]:
+        """The generation in each value. Creates missing ones, and removes writers whose timeout has passed."""
+        if any(value is None or "," in value for value in values):
+            unclear = [tag for tag, value in zip(tags, values, strict=True) if value is None or "," in value]
+            updated = iter(await asyncio.gather(*map(self._update_generation, unclear)))
+            values = [next(updated) if value is None or "," in value else value for value in values]
+        return [
+            None if "," in value else (tag, value) for tag, value in zip(tags, cast("list[str]", values), strict=True)
+        ]
 
     async def _update_generation(self, tag: str, writer: str = "", timeout_seconds: float = 0) -> str:
         """Run the script for a tag: begin a write with a timeout, end a write, or create a missing generation."""

@@ -73,6 +73,10 @@ class Store(ABC):
         """The stored value of the key, if any, and the current generations of the tags."""
 
     @abstractmethod
+    async def generations(self, tags: Sequence[str]) -> list[Generation | None]:
+        """The current generation of each tag; None while a write to it is in progress."""
+
+    @abstractmethod
     async def acquire_lease(self, key: str, tags: Sequence[str]) -> tuple[bool, StoreLookup]:
         """Acquire the exclusive right to load the key, for LEASE_SECONDS, then get the key.
 

@@ -30,7 +30,18 @@ _COUNT: Final = bindparam("count", type_=Integer(), required=True)
 class PageQuery(Generic[T]):
     """Created by ``page_query``. Both queries need ``count``, the next one also ``after_<column>`` of each key."""
 
-    __slots__ = ("after", "first", "name", "next", "position_of", "position_type", "scope")
+    __slots__ = (
+        "_ids",
+        "_select_ids",
+        "after",
+        "first",
+        "id_name",
+        "name",
+        "next",
+        "position_of",
+        "position_type",
+        "scope",
+    )
 
     def __init__(
         self,
@@ -44,6 +55,7 @@ class PageQuery(Generic[T]):
     ) -> None:
         names = [each.name for each in cast("Sequence[Any]", key)]
         self.name = name
+        self.id_name = names[-1]
         self.scope = f"{name} {','.join(names)}{' desc' if descending else ''}"
         self.after = [f"after_{each}" for each in names]
         self.position_type: Any = tuple[tuple(each.type.python_type for each in key)]  # type: ignore[misc]
@@ -58,9 +70,26 @@ class PageQuery(Generic[T]):
             batch = _Batch(self.first, statements["postgresql"], key, batch_on, descending=descending)
             self.first._batch_lists(tuple(batch_on), batch.statement())  # noqa: SLF001  # same package
             self.next._batch_lists((*batch_on, *self.after), batch.statement(position))  # noqa: SLF001  # as above
+        self._ids: PageQuery[Any] | None = None
+        self._select_ids: Callable[[], PageQuery[Any]] = lambda: PageQuery(
+            f"{name}_ids",
+            {dialect: each.with_only_columns(*key, maintain_column_froms=True) for dialect, each in statements.items()},
+            key,
+            dict,
+            descending=descending,
+            batch_on=batch_on,
+        )
         missing = [each for each in names if each not in self.first.columns]
         if missing:
             raise TypeError(f"query {name} must select its key: add {', '.join(missing)}")
+
+    @property
+    def ids(self) -> "PageQuery[Any]":
+        """The same pages with no columns but the key, of which ``id_name`` is the last. Their cursors are the same."""
+        if self._ids is None:
+            self._ids = self._select_ids()
+            self._ids.scope = self.scope
+        return self._ids
 
     def __repr__(self) -> str:
         return f"<PageQuery {self.name}>"

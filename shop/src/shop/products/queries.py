@@ -21,7 +21,6 @@ _words: Final = re.compile(r"[^\W_]+")
 
 
 class ReservedProduct(Struct, frozen=True):
-    category: str
     name: str
     price_cents: int
     currency: str
@@ -78,7 +77,7 @@ reserve_stock: Final = query(
     update(products)
     .where(_by_product_id, products.c.stock >= param("quantity"))
     .values(stock=products.c.stock - param("quantity"), version=_next_version, updated_at=param("now"))
-    .returning(products.c.category, products.c.name, products.c.price_cents, products.c.currency),
+    .returning(products.c.name, products.c.price_cents, products.c.currency),
     into=ReservedProduct,
 )
 
@@ -86,9 +85,7 @@ release_stock: Final = query(
     "products.release_stock",
     update(products)
     .where(_by_product_id)
-    .values(stock=products.c.stock + param("quantity"), version=_next_version, updated_at=param("now"))
-    .returning(products.c.category),
-    into=str,
+    .values(stock=products.c.stock + param("quantity"), version=_next_version, updated_at=param("now")),
 )
 
 name_of: Final = query("products.name_of", select(products.c.name).where(products.c.id == param("id")), into=str)

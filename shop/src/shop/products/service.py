@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import UNSET
 from msgspec.structs import asdict
 
-from restwell.cache import Cache
+from restwell.cache import Cache, CachedPages
 from restwell.database import Database, Transaction
 from restwell.errors import NotFound
 from restwell.ids import new_id
@@ -24,7 +24,7 @@ from shop.products.schemas import (
     ProductUpdateRequest,
     parse_fields,
 )
-from shop.products.tags import ALL, tags_of
+from shop.products.tags import ALL, list_tags, tags_of
 
 CACHE_TTL_SECONDS: Final = 60
 
@@ -33,7 +33,9 @@ class ProductService:
     def __init__(self, database: Database, cache: Cache, cursors: Cursors) -> None:
         self._database = database
         self._cache = cache
-        self._cursors = cursors
+        self._pages = CachedPages(
+            database, cache, cursors, queries.by_id, tag="product:{}".format, ttl_seconds=CACHE_TTL_SECONDS
+        )
 
     async def list_products(self, filters: ProductFilter) -> Page[Product] | Page[PartialProduct]:
         """Return a page, of partial products if ``filters.fields`` is set. Raises Invalid for an unknown field."""
@@ -53,7 +55,7 @@ class ProductService:
             fields=fields,
             **{name: name in arguments for name in ("category", "q", "min_price", "max_price")},
         )
-        page = await self._cursors.fetch(self._database, queries.page(shape), filters, **arguments)
+        page = await self._pages.fetch(queries.page(shape), filters, list_tags(asdict(filters)), **arguments)
         return page if fields is None else page.map(lambda row: PartialProduct(**{name: row[name] for name in fields}))
 
     async def list_categories(self) -> list[str]:
@@ -108,7 +110,8 @@ class ProductService:
         async with self._database.transaction() as tx:
             before = await self._lock(tx, product_id, expected)
             changed = await tx.one(queries.update_product, product_id=product_id, now=datetime.now(UTC), **values)
-            self._cache.invalidate(tx, *tags_of(product_id, before.category, changed.category))
+            categories = () if patch == ProductUpdateRequest(stock=patch.stock) else (before.category, changed.category)
+            self._cache.invalidate(tx, *tags_of(product_id, *categories))
         return changed
 
     async def delete_product(self, product_id: UUID, expected: frozenset[int] | None) -> None:

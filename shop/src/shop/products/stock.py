@@ -37,15 +37,14 @@ class StockService:
                 await self._raise_unavailable(tx, product_id, list(quantities).index(product_id))
             else:
                 reserved[product_id] = line
-                self._cache.invalidate(tx, *tags_of(product_id, line.category))
+                self._cache.invalidate(tx, *tags_of(product_id))
         return reserved
 
     async def release(self, tx: Transaction, quantities: Mapping[UUID, int], now: datetime) -> None:
         """Increment the stock by the quantities of an order. Deleted products are skipped."""
         for product_id, quantity in sorted(quantities.items()):
-            category = await tx.find(queries.release_stock, product_id=product_id, quantity=quantity, now=now)
-            if category is not None:
-                self._cache.invalidate(tx, *tags_of(product_id, category))
+            await tx.run(queries.release_stock, product_id=product_id, quantity=quantity, now=now)
+            self._cache.invalidate(tx, *tags_of(product_id))
 
     async def _raise_unavailable(self, tx: Transaction, product_id: UUID, index: int) -> None:
         name = await tx.find(queries.name_of, id=product_id)
