@@ -62,7 +62,7 @@ quick-shop:
 
 QUICK := -m "unit and not slow" --quiet --no-header
 FEATURES := $(addprefix tests/,accounts jobs observability ops)
-HOUSE := $(addprefix tests/test_,coupling.py house.py language.py mirror.py public_names.py python_api.py reference_pages.py)
+HOUSE := $(addprefix tests/test_,coupling.py house.py language.py mirror.py public_names.py python_api.py reference_pages.py releases.py)
 PARALLEL := --numprocesses=auto --dist=worksteal
 
 coverage: .venv/.servers ## Run every test and report which branches of the kit none has run
@@ -92,8 +92,10 @@ endif
 deploy-check: .venv/.deploy ## Check the files of deploy/ and of the pipelines with the tools that read them (CRDS=file: custom resources too)
 	@cd shop && ../$(BIN)/pytest --quiet --no-header tests/deploy $(ARGS)
 
-dist: .venv/.dev ## Build the wheel and the source archive of the kit into dist/
+dist: .venv/.deploy ## Build the wheel and the source archive of the kit into dist/, and check them
 	@rm -rf dist && $(BIN)/uv build --quiet --no-build-isolation --out-dir dist
+	@$(BIN)/check-wheel-contents dist/*.whl
+	@$(BIN)/twine check --strict dist/*
 
 smoke: ## Check that the shop at URL= answers a read from its database
 	@curl --fail --silent --show-error --max-time 10 --retry 5 --retry-delay 2 --retry-all-errors --output /dev/null "$(URL)/v2/products?limit=1"

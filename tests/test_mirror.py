@@ -26,6 +26,7 @@ OF_THE_REPOSITORY: Final = {
     "public_names",
     "python_api",
     "reference_pages",
+    "releases",
     "scoreboard",
 }
 """What files beside those of modules test: the rules of the repository, and the helpers of the tests."""

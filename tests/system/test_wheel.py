@@ -1,7 +1,12 @@
 """What is published: the kit alone, whole, with what a stranger reads on its page."""
 
 import email
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -9,9 +14,13 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
-from bare_environments import built
+from bare_environments import UV, built
 from servers import ROOT
+
+OF_THE_PROJECT = ("CHANGELOG.md", "LICENSE", "README.md", ".gitignore", "hatch_build.py", "pyproject.toml")
+"""The files beside the package that the source archive has."""
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +41,38 @@ def test_the_sdist_holds_the_kit_alone_and_no_tests(published: Path) -> None:
     (sdist,) = published.glob("restwell-*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    of_the_project = {"CHANGELOG.md", "LICENSE", "PKG-INFO", "README.md", "pyproject.toml", ".gitignore"}
-    assert names - of_the_project == {f"src/{file}" for file in files_of_the_kit()}
+    assert names - {*OF_THE_PROJECT, "PKG-INFO"} == {f"src/{file}" for file in files_of_the_kit()}
+
+
+def test_the_wheel_has_its_bill_of_materials(published: Path) -> None:
+    """Fails if a requirement is missing in it, or if it has the version of another release."""
+    (wheel,) = published.glob("restwell-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if "/sboms/" in name)
+        found = json.loads(archive.read(name))
+    metadata = metadata_of(published)
+    assert name == f"restwell-{metadata['Version']}.dist-info/sboms/restwell.cdx.json"
+    assert found["metadata"]["component"]["purl"] == f"pkg:pypi/restwell@{metadata['Version']}"
+    scopes = {each["name"]: each["scope"] for each in found["components"]}
+    required = {Requirement(one) for one in metadata.get_all("Requires-Dist", [])}
+    assert scopes.keys() == {one.name for one in required} - {"restwell"}
+    assert {name for name in scopes if scopes[name] == "required"} == {one.name for one in required if not one.marker}
+
+
+def test_a_second_build_is_the_same_to_the_byte(published: Path, tmp_path: Path) -> None:
+    """Fails if an archive has a time, a permission or a path of the machine that builds it."""
+    sources = tmp_path / "another folder"
+    without = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "src/restwell", sources / "src/restwell", ignore=without, copy_function=shutil.copyfile)
+    for name in OF_THE_PROJECT:
+        shutil.copyfile(ROOT / name, sources / name)
+    (sources / "src/restwell/py.typed").chmod(0o600)
+    options = ("--no-build-isolation", "--python", sys.executable, "--out-dir", str(tmp_path))
+    subprocess.run([*UV, "build", *options, str(sources)], check=True, env={**os.environ, "TZ": "Asia/Tokyo"})
+    for pattern in ("restwell-*.whl", "restwell-*.tar.gz"):
+        (first,), (second,) = published.glob(pattern), tmp_path.glob(pattern)
+        assert second.name == first.name
+        assert second.read_bytes() == first.read_bytes(), pattern
 
 
 def test_the_wheel_of_the_shop_holds_the_shop_with_its_migrations(published: Path) -> None:

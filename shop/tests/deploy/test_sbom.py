@@ -1,6 +1,7 @@
-"""The bill of materials of the image is valid CycloneDX. `make image` tests the one of a real image."""
+"""The bills of materials of image and wheel are valid CycloneDX. `make image` tests the one of a real image."""
 
 import json
+import runpy
 import subprocess
 import sys
 import zipfile
@@ -10,6 +11,7 @@ from typing import Any, Final
 from packageurl import PackageURL
 
 from deploy_tools import DEPLOY, sbom_errors
+from servers import ROOT
 
 WHEELS: Final = {
     "restwell_shop": "License-Expression: MIT",
@@ -19,6 +21,16 @@ WHEELS: Final = {
     "none": "Summary: a package without a licence",
 }
 PACKAGES: Final = ("libc6", "2.41-12+deb13u1"), ("libstdc++6", "14.2.0-19"), ("tzdata", "1:2026a~rc1")
+
+
+def test_the_bill_of_materials_of_the_wheel_is_valid() -> None:
+    """Fails if a field is not of CycloneDX, or if what an extra and the core need is optional."""
+    document_of = runpy.run_path(str(ROOT / "hatch_build.py"))["document"]
+    found = document_of("1.2.3", "MIT", ["alembic", "redis"], ["pillow", "redis"])
+    assert sbom_errors(json.dumps(found)) == []
+    scopes = {each["name"]: each["scope"] for each in found["components"]}
+    assert scopes == {"alembic": "required", "pillow": "optional", "redis": "required"}
+    assert found["dependencies"][0]["dependsOn"] == ["pkg:pypi/alembic", "pkg:pypi/pillow", "pkg:pypi/redis"]
 
 
 def document(folder: Path) -> dict[str, Any]:
