@@ -12,15 +12,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from api_client import assert_problem
-from edge_client import HOOKS, request, scope_of
+from edge_client import HOOKS, request, scope_of, send_request
 from restwell.edge._access_log import AccessLog
-from restwell.edge._context import Message, Receive, Scope, Send
+from restwell.edge._context import Hook, Message, Receive, RequestContext, Scope, Send
 from restwell.edge._deadline import Deadlines
 from restwell.edge._pipeline import Edge
 from restwell.edge._request_id import RequestId
 from restwell.edge._route import Route
 from restwell.edge._router import Router
 from restwell.edge._routing import Routing
+from restwell.observability._trace import Trace, new_ids
 from restwell.testing import ApiClient
 from servers import RESTWELL, restwell, serving
 from tiny.environment import tiny_environment
@@ -228,3 +229,22 @@ async def test_a_disconnect_cancels_the_statement_in_the_database(empty_url: str
         again = await remind()
         assert (again.status_code, "idempotent-replayed" in again.headers) == (202, False)
     await database.close()
+
+
+async def test_a_request_tells_its_calls_when_it_ends_until_its_response_starts() -> None:
+    """Fails if a call to another service outlives the request, or if a stream has the deadline of its start."""
+    trace, seen = Trace(*new_ids()), []
+
+    class Traced(Hook):
+        def admit(self, context: RequestContext) -> None:
+            context.trace = trace
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        seen.append(trace.deadline - time.perf_counter())
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        seen.append(trace.deadline)
+        await send({"type": "http.response.body", "body": b""})
+
+    await send_request(Edge(app, [AccessLog(), RequestId(), Traced(), Deadlines(10)]), scope_of("GET", "/x"))
+    assert 0 < seen[0] <= 9.6
+    assert seen[1] == 0

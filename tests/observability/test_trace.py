@@ -22,6 +22,7 @@ from restwell.observability._trace import (
     note_cache,
     note_error,
     parse_traceparent,
+    remaining_seconds,
     span,
     traceparent,
 )
@@ -214,3 +215,13 @@ def test_a_rate_chooses_all_none_or_some() -> None:
     assert all(is_chosen(1.0) for _ in range(100))
     assert not any(is_chosen(0.0) for _ in range(100))
     assert 50 < sum(is_chosen(0.1) for _ in range(1_000)) < 160
+
+
+def test_what_a_request_calls_has_the_time_that_it_has_left(trace: Trace) -> None:
+    assert remaining_seconds() is None
+    trace.deadline = time.perf_counter() + 10
+    assert 0 < (remaining_seconds() or 0) <= 10
+    trace.deadline = time.perf_counter() - 1
+    assert remaining_seconds() == 0
+    current.set(None)
+    assert remaining_seconds() is None

@@ -20,6 +20,7 @@ from restwell import App, Restwell
 from restwell.database import Database, query
 from restwell.errors import Conflict
 from restwell.grpc import Grpc, rpc
+from restwell.observability._trace import remaining_seconds, traceparent
 from restwell.settings import Settings
 from restwell.web import Part, get, post, signed_in
 from tiny.app import MIGRATIONS
@@ -60,17 +61,21 @@ class WaitFilter(Struct, frozen=True, kw_only=True):
 
 
 class Waited:
-    """How many handlers have begun to wait, were cancelled and have finished."""
+    """How many handlers have begun to wait, were cancelled and have finished; the deadline and the trace of the last."""
 
     began = 0
     cancelled = 0
     finished = 0
+    remaining: float | None = None
+    trace_id = ""
 
 
 @post("/wait")
 async def wait(data: WaitFilter, database: Database) -> None:
     """Wait; on PostgreSQL in the database."""
     Waited.began += 1
+    Waited.remaining = remaining_seconds()
+    Waited.trace_id = (traceparent() or "")[3:35]
     try:
         if database.dialect == "postgresql":
             await database.one(sleep)

@@ -94,8 +94,10 @@ class Deadlines(Hook):
             raise RuntimeError("a request must run in a task")
         context.receive = body = RequestBody(context.receive, is_complete=context.method in _WITHOUT_BODY)
         route = context.route
-        seconds = route.timeout_seconds if route is not None else None
-        self._running[context] = task, body, seconds or self._seconds
+        seconds = (route.timeout_seconds if route is not None else None) or self._seconds
+        self._running[context] = task, body, seconds
+        if context.trace is not None:
+            context.trace.deadline = context.started_at + seconds * CANCEL_AT
         if self._timer is None:
             self._timer = task.get_loop().call_later(TICK_SECONDS, self._tick)
 
@@ -103,6 +105,8 @@ class Deadlines(Hook):
         found = self._running.pop(context, None)
         if found is not None:
             found[1].close()
+        if context.trace is not None:
+            context.trace.deadline = 0.0
 
     def after(self, context: RequestContext) -> None:
         found = self._running.pop(context, None)

@@ -8,14 +8,15 @@ An application adds it as a feature. It listens on GRPC_PORT::
 
     grpc = Grpc(Catalog)
 
-Needs the extra ``grpc``.
+``GrpcClient`` calls such a service, or another one. Needs the extra ``grpc``.
 """
 
 from restwell._extras import needs_extra
 
 with needs_extra("grpc", __name__):
+    from restwell.grpc._client import GrpcClient
     from restwell.grpc._feature import Grpc
     from restwell.grpc._methods import rpc
     from restwell.grpc._server import GrpcServer
 
-__all__ = ["Grpc", "GrpcServer", "rpc"]
+__all__ = ["Grpc", "GrpcClient", "GrpcServer", "rpc"]

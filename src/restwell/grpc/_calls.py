@@ -41,8 +41,14 @@ class Call:
     @property
     def has_timed_out(self) -> bool:
         """Whether the client's deadline has passed."""
-        remaining = self._context.time_remaining()
-        return remaining is not None and remaining <= 0  # type: ignore[redundant-expr]  # None without a deadline
+        remaining = self.remaining_seconds
+        return remaining is not None and remaining <= 0
+
+    @property
+    def remaining_seconds(self) -> float | None:
+        """The time until the client's deadline. None without one."""
+        remaining: float | None = self._context.time_remaining()
+        return remaining
 
     async def run(self, edge: AsgiApp, path: str, data: bytes) -> bytes:
         """The response; empty for a stream, which is written. Ends the call with the status of a failure."""

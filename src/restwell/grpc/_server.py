@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from contextlib import AbstractContextManager, aclosing, contextmanager
 from functools import partial
 from http import HTTPStatus
-from time import time
+from time import perf_counter, time
 from typing import Any, Final
 
 import grpc
@@ -199,6 +199,7 @@ class GrpcServer(ListeningTransport, Collector):
         method = self.methods.get(scope["path"])
         if method is None:
             raise MethodNotAllowed("The server has no such method.")
+        _shorten_deadline(context, scope.get(CALL_KEY))
         endpoint = method.endpoint
         _api_version.current.set(endpoint.version)
         request = Request(scope, receive, context, max_body_bytes=endpoint.max_body_bytes, auth=endpoint.auth)
@@ -250,6 +251,13 @@ class GrpcServer(ListeningTransport, Collector):
             call.status, call.problem = error.status, error.problem(context.request_id)
             if not self._is_stopping:
                 context.status = error.status
+
+
+def _shorten_deadline(context: RequestContext, call: Call | None) -> None:
+    """What the handler calls has no more time than the client gives this call."""
+    remaining = call.remaining_seconds if call is not None else None
+    if remaining is not None and context.trace is not None:
+        context.trace.deadline = min(context.trace.deadline, perf_counter() + remaining)
 
 
 def _cancelled_status(scope: Scope) -> int:

@@ -10,8 +10,10 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo, Ret
 from google.rpc.status_pb2 import Status
 
 from restwell.edge._deadline import CLIENT_CLOSED_REQUEST
-from restwell.errors import Problem
+from restwell.errors import FieldError, Problem
 
+DETAILS: Final = "grpc-status-details-bin"
+"""The metadata with the details of a status."""
 _BY_CODE: Final = {
     "deadline_exceeded": grpc.StatusCode.DEADLINE_EXCEEDED,  # not UNAVAILABLE, after which clients may retry
     "idempotency_key_in_flight": grpc.StatusCode.ABORTED,
@@ -70,3 +72,14 @@ def _packed(message: Message) -> Any:
     found = Any()
     found.Pack(message)
     return found
+
+
+def problem_of(error: grpc.aio.AioRpcError) -> tuple[str, list[FieldError]]:
+    """The code and the errors of the problem that ``status_of`` has written; an empty code for another status."""
+    metadata = dict(error.trailing_metadata() or ())
+    info, bad = ErrorInfo(), BadRequest()
+    for detail in Status.FromString(metadata.get(DETAILS, b"")).details:
+        for each in (info, bad):
+            detail.Unpack(each)
+    fields = [FieldError(f"$.{each.field}", each.description) for each in bad.field_violations]
+    return info.reason.lower(), fields

@@ -63,7 +63,8 @@ class Trace(Struct, eq=False):
     ``sampled``: whether it is exported although it is neither slow nor failed. ``db_seconds``: the total duration of
     its queries, also of concurrent ones. ``cache``: "miss" if a cached value or response had to be loaded, "hit" if all
     were found, None if none was read. ``error``: the name of the error's type, if it failed. ``room``: how many more
-    spans fit. ``dropped``: how many did not.
+    spans fit. ``dropped``: how many did not. ``deadline``: when the request is cancelled (``time.perf_counter``); 0 for
+    what has no such end, and once the response has started.
     """
 
     trace_id: str
@@ -78,6 +79,7 @@ class Trace(Struct, eq=False):
     cache: Literal["hit", "miss"] | None = None
     error: str | None = None
     room: int = MAX_SPANS
+    deadline: float = 0.0
 
     def add(
         self,
@@ -160,6 +162,14 @@ def traceparent() -> str | None:
 
 def _traceparent_of(trace: Trace, span_id: str) -> str:
     return f"00-{trace.trace_id}-{span_id}-{'01' if trace.sampled else '00'}"
+
+
+def remaining_seconds() -> float | None:
+    """The time until the request of this task is cancelled, for the deadlines of its calls; None if it has no end."""
+    active = current.get()
+    if active is None or not active[0].deadline:
+        return None
+    return max(0.0, active[0].deadline - perf_counter())
 
 
 def current_request_id() -> str | None:
