@@ -134,8 +134,8 @@ async def test_watched_products_are_sent_when_they_change(
     assert (await failure(too_many)).fields == ["product_ids"]
 
 
-def test_the_application_has_both_services(app: App) -> None:
+def test_the_application_has_all_services(app: App) -> None:
     names = {
         each.name.split("/")[1] for transport in app.transports for each in transport.operations if each.kind == "RPC"
     }
-    assert names == {"shop.v1.CatalogService", "shop.v1.OrderService"}
+    assert names == {"shop.v1.CatalogService", "shop.v1.OrderService", "shop.v1.StockService"}

@@ -16,6 +16,7 @@ class Scope(StrEnum):
     PRODUCTS_WRITE = "products:write"
     JOBS_MANAGE = "jobs:manage"
     EVENTS_READ = "events:read"
+    STOCK_RESERVE = "stock:reserve"
 
 
 SCOPES: Final[dict[str, str]] = {
@@ -23,4 +24,5 @@ SCOPES: Final[dict[str, str]] = {
     Scope.PRODUCTS_WRITE: "Create, update and delete products and their images.",
     Scope.JOBS_MANAGE: "Read, retry, cancel and discard jobs.",
     Scope.EVENTS_READ: "Read the security events of all users.",
+    Scope.STOCK_RESERVE: "Reserve the stock of orders, as a service of its own does.",
 }

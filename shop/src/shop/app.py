@@ -13,13 +13,13 @@ from shop import demo, load_data
 from shop.access import SCOPES, Role, Scope
 from shop.emails import ShopEmails
 from shop.graphql import graphql
-from shop.grpc import grpc
+from shop.grpc import grpc, grpc_of_orders
 from shop.images.feature import images
 from shop.orders import v2 as orders_v2
 from shop.orders.feature import orders
 from shop.payments.feature import payments
 from shop.products import v2 as products_v2
-from shop.products.feature import products
+from shop.products.feature import products, products_of
 from shop.reports.feature import reports
 from shop.schema import Listing
 from shop.settings import ShopSettings
@@ -35,7 +35,6 @@ keys of one version are not valid in the other."""
 CONTACT: Final = "api@shop.example"
 END_OF_V1: Final = Lifecycle(deprecated=date(2026, 12, 1), sunset=date(2100, 1, 1), successor="/v2", guide="/docs")
 """Its end is far away because the tests must still pass then."""
-RESPONSES: Final = (*products_v2.RESPONSES, *orders_v2.RESPONSES)
 
 
 class AdminJobController(JobController):
@@ -48,15 +47,25 @@ accounts: Final = Accounts(roles=Role, scopes=SCOPES, events_scope=Scope.EVENTS_
 def create_app(settings: ShopSettings, *, replacements: Sequence[object] = ()) -> App:
     """Build the application. It opens no connection before startup.
 
+    With CATALOGUE_URL it has no products, no GraphQL, which joins them with orders, and takes stock from that service.
     ``replacements``: services that replace those of the same type, such as fakes.
     """
-    parts: list[Part] = [accounts, products, images, orders, payments, reports, AdminJobController]
+    url = settings.catalogue.url
+    catalogue: list[Part] = [products, images] if url is None else [products_of(url.get_secret_value())]
+    protocols: list[Part] = [graphql, grpc] if url is None else [grpc_of_orders]
+    parts: list[Part] = [accounts, *catalogue, orders, payments, reports, AdminJobController]
     versions = [
         Version("/v1", parts, lifecycle=END_OF_V1),
-        Version("/v2", parts, requests=products_v2.REQUESTS, responses=RESPONSES, page=Listing),
+        Version(
+            "/v2",
+            parts,
+            requests=products_v2.REQUESTS if url is None else (),
+            responses=(*(products_v2.RESPONSES if url is None else ()), *orders_v2.RESPONSES),
+            page=Listing,
+        ),
     ]
     return Restwell(settings, name="shop").app(
-        [Feature(services=replacements), Ops(accounts), *versions, graphql, grpc],
+        [Feature(services=replacements), Ops(accounts), *versions, *protocols],
         description=DESCRIPTION,
         contact=CONTACT,
         license_id="MIT",

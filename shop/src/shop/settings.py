@@ -1,4 +1,4 @@
-"""The shop's settings: those of restwell, a default database file, and the payment gateway."""
+"""The shop's settings: those of restwell, a default database file, the payment gateway and the catalogue."""
 
 import re
 from collections.abc import Mapping
@@ -33,9 +33,22 @@ class PaymentsSettings(Section):
     webhook_secret: SecretStr | None = Field(default=None, min_length=16, description="Secret of the gateway's events.")
 
 
+def _catalogue_url(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"grpcs?://[^/?#@\s:]+@[^/?#@\s]+:\d+", value.get_secret_value()):
+        raise ValueError("must be grpc://api-key@host:port, or grpcs:// for TLS")
+    return value
+
+
+class CatalogueSettings(Section):
+    url: Annotated[SecretStr, AfterValidator(_catalogue_url)] | None = Field(
+        default=None, description="The service with the products and their stock, if it is another one."
+    )
+
+
 class ShopSettings(Settings):
     database: DatabaseSettings = DatabaseSettings(url=SecretStr("sqlite:///var/shop.db"))
     payments: PaymentsSettings = PaymentsSettings()
+    catalogue: CatalogueSettings = CatalogueSettings()
 
     @classmethod
     def production_faults(cls, values: Mapping[str, str]) -> list[str]:
@@ -53,7 +66,10 @@ class ShopSettings(Settings):
         return super().folders() | fake
 
     def services(self) -> dict[str, str]:
-        return {"payments": urlsplit(self.payments.url.get_secret_value()).hostname or ""} | super().services()
+        named = {"payments": urlsplit(self.payments.url.get_secret_value()).hostname or ""}
+        if self.catalogue.url is not None:
+            named["catalogue"] = self.catalogue.url.get_secret_value().rpartition("@")[2]
+        return named | super().services()
 
     def fallbacks(self) -> dict[str, str]:
         url = self.payments.url.get_secret_value()

@@ -6,6 +6,7 @@ import pytest
 
 from api_client import Json
 from restwell import App
+from restwell.grpc import GrpcServer
 from restwell.testing import ApiClient, Caller, check_access, check_ownership
 from restwell.web._openapi import authenticates, operations, required_scopes
 from scoreboard import Score
@@ -17,7 +18,8 @@ from shop_client import ShopClient
 
 ACCESS = Path(__file__).with_name("access.txt")
 """Who may call each route."""
-GUARDED = [one for one in operations(create_app(ShopSettings()).routes) if one.guards]
+APP = create_app(ShopSettings())
+GUARDED = [one for one in operations(APP.routes) if one.guards]
 
 
 async def machine(admin: ShopClient, scope: str) -> ApiClient:
@@ -67,8 +69,9 @@ async def test_no_user_reaches_an_object_of_another_user(
     score.note(f"0 of {len(with_id)}")
 
 
-def test_every_scope_admits_machine_clients_to_a_route() -> None:
-    assert {scope for one in GUARDED for scope in required_scopes(one)} == set(SCOPES)
+def test_every_scope_admits_machine_clients_to_an_operation() -> None:
+    endpoints = [each.endpoint for each in APP.service(GrpcServer).methods.values()]
+    assert {scope for one in (*GUARDED, *endpoints) for scope in required_scopes(one)} == set(SCOPES)
 
 
 def test_every_guard_appears_in_the_openapi_document() -> None:

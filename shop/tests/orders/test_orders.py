@@ -1,27 +1,22 @@
-"""Orders: stock is never oversold, retries are idempotent, and users see only their own orders."""
+"""Orders: stock is never oversold, retries are idempotent, and users see only their own orders.
+
+Also with the catalogue in another service, on its own database.
+"""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from api_client import Json, assert_problem, error_paths
+from api_client import assert_problem, error_paths
 from cases import each
-from shop_client import ShopClient
+from shop_client import ShopClient, product_with
+from two_services import ONE, TWO
+
+pytestmark = pytest.mark.parametrize("mode", [ONE, pytest.param(TWO, marks=pytest.mark.slow)], indirect=True)
+Wait = Callable[[], Awaitable[None]]
 
 MISSING = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"
-
-
-async def product_with(admin: ShopClient, stock: int, **changed: object) -> Json:
-    body = {
-        "name": "Rare Thing",
-        "category": "toys",
-        "price_cents": 1_500,
-        "currency": "EUR",
-        "stock": stock,
-        **changed,
-    }
-    product: Json = (await admin.send("POST", "/v1/products", body)).json()
-    return product
 
 
 @pytest.mark.slow
@@ -177,7 +172,9 @@ async def test_an_order_has_one_currency(admin: ShopClient, customer: ShopClient
 
 
 @pytest.mark.slow
-async def test_concurrent_cancellations_release_the_stock_once(admin: ShopClient, customer: ShopClient) -> None:
+async def test_concurrent_cancellations_release_the_stock_once(
+    admin: ShopClient, customer: ShopClient, stock_is_released: Wait
+) -> None:
     """Fails if the UPDATE does not check the status: each repeat releases the stock again."""
     product = await product_with(admin, 5)
     order = (await customer.order("k", (product["id"], 4))).json()
@@ -185,27 +182,32 @@ async def test_concurrent_cancellations_release_the_stock_once(admin: ShopClient
     answers = await asyncio.gather(*(customer.send("POST", path) for _ in range(5)))
     assert [answer.status_code for answer in answers] == [200] * 5
     assert all(answer.json() == {**order, "status": "cancelled"} for answer in answers)
+    await stock_is_released()
     assert await customer.stock_of(product) == 5
     assert (await customer.get(f"/v1/orders/{order['id']}")).json()["status"] == "cancelled"
 
 
 @pytest.mark.slow
 async def test_an_order_with_many_items_is_created_and_cancelled_atomically(
-    admin: ShopClient, customer: ShopClient
+    admin: ShopClient, customer: ShopClient, stock_is_released: Wait
 ) -> None:
     products = [await product_with(admin, 9, name=f"Thing {number}") for number in range(50)]
     order = (await customer.order("k", *((product["id"], 2) for product in products))).json()
     assert [line["name"] for line in order["items"]] == [f"Thing {number}" for number in range(50)]
     assert await customer.stock_of(products[49]) == 7
     assert (await customer.send("POST", f"/v1/orders/{order['id']}/cancellation")).json()["status"] == "cancelled"
+    await stock_is_released()
     assert [await customer.stock_of(product) for product in products] == [9] * 50
 
 
-async def test_cancelling_an_order_skips_a_deleted_product(admin: ShopClient, customer: ShopClient) -> None:
+async def test_cancelling_an_order_skips_a_deleted_product(
+    admin: ShopClient, customer: ShopClient, stock_is_released: Wait
+) -> None:
     product = await product_with(admin, 5)
     order = (await customer.order("k", (product["id"], 1))).json()
     await admin.send("DELETE", f"/v1/products/{product['id']}", if_match="*")
     assert (await customer.send("POST", f"/v1/orders/{order['id']}/cancellation")).status_code == 200
+    await stock_is_released()
 
 
 async def test_orders_are_listed_newest_first_page_by_page(
@@ -227,7 +229,7 @@ async def test_orders_are_listed_newest_first_page_by_page(
 
 
 async def test_an_order_of_another_user_is_not_found_except_by_an_admin(
-    admin: ShopClient, customer: ShopClient, other: ShopClient
+    admin: ShopClient, customer: ShopClient, other: ShopClient, stock_is_released: Wait
 ) -> None:
     product = await product_with(admin, 5)
     order = (await customer.order("k", (product["id"], 1))).json()
@@ -237,6 +239,7 @@ async def test_an_order_of_another_user_is_not_found_except_by_an_admin(
     assert (await customer.get(path)).json()["status"] == "pending"
     assert (await admin.get(path)).json() == order
     assert (await admin.send("POST", f"{path}/cancellation")).json()["status"] == "cancelled"
+    await stock_is_released()
     assert await customer.stock_of(product) == 5
 
 

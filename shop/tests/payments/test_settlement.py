@@ -22,7 +22,7 @@ from shop.payments.fake_gateway import FakeGateway
 from shop.payments.gateway import Gateway, GatewayUnavailable, Outcome
 from shop.payments.open import open_gateway
 from shop.payments.service import PaymentService
-from shop.products.stock import StockService
+from shop.products.stock import LocalStock
 from shop.settings import PaymentsSettings, ShopSettings
 from shop_client import ShopClient
 from stripe_server import stripe_server
@@ -201,7 +201,7 @@ class Interrupted(FakeGateway):
 def settlement(app: App, gateway: Gateway) -> Settlement:
     kit = app.kit
     payments = PaymentService(kit.database, kit.close_on_shutdown(gateway))
-    return Settlement(kit.database, kit.cache, kit.jobs, StockService(kit.cache), payments)
+    return Settlement(kit.database, kit.cache, kit.jobs, LocalStock(kit.cache), payments)
 
 
 async def lost() -> None:

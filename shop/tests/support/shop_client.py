@@ -30,3 +30,17 @@ class ShopClient(ApiClient):
     async def stock_of(self, product: Json) -> int:
         stock: int = (await self.get(f"/v1/products/{product['id']}")).json()["stock"]
         return stock
+
+
+async def product_with(admin: ShopClient, stock: int, **changed: object) -> Json:
+    """A new product with this stock."""
+    body = {
+        "name": "Rare Thing",
+        "category": "toys",
+        "price_cents": 1_500,
+        "currency": "EUR",
+        "stock": stock,
+        **changed,
+    }
+    product: Json = (await admin.send("POST", "/v1/products", body)).json()
+    return product

@@ -3,7 +3,7 @@ from typing import Final
 from restwell.database import Database
 from restwell.web import Feature
 from shop.orders import queries
-from shop.orders.jobs import send_confirmation, send_payment_failed
+from shop.orders.jobs import send_confirmation, send_expired, send_payment_failed
 from shop.orders.mail import OrderMail
 from shop.orders.routes import OrderController
 from shop.orders.service import OrderService
@@ -21,7 +21,7 @@ def payment_events(database: Database, settings: ShopSettings, settlement: Settl
 orders: Final = Feature(
     controllers=[OrderController],
     services=[OrderService, Settlement, OrderMail, payment_events],
-    jobs=[send_confirmation, send_payment_failed, settle_order, settle_overdue_orders],
+    jobs=[send_confirmation, send_expired, send_payment_failed, settle_order, settle_overdue_orders],
     queries=[queries],
     tag_descriptions={"Orders": "Orders of products, and their payment."},
 )

@@ -26,6 +26,11 @@ class OrderMail:
         declined = "Your payment was declined, so the order was not completed. You can place it again:"
         await self._write(user_id, order_id, "Your payment for the order of {:%d %B %Y}", declined, key)
 
+    async def expired(self, user_id: UUID, order_id: UUID, key: str) -> None:
+        """Send the notice that the stock is not reserved any more. See ``confirm``."""
+        cancelled = "We could not reserve what you ordered, so the order was cancelled and you do not pay for it:"
+        await self._write(user_id, order_id, "Your order of {:%d %B %Y} was cancelled", cancelled, key)
+
     async def _write(self, user_id: UUID, order_id: UUID, subject: str, paragraph: str, key: str) -> None:
         primary = self._database.primary
         recipient = await self._users.find_active(user_id)

@@ -24,7 +24,7 @@ from shop.orders.settlement import settle_order
 from shop.orders.tags import orders_tag
 from shop.payments.models import PaymentState
 from shop.payments.service import PaymentService
-from shop.products.stock import ReservedProduct, StockService
+from shop.products.stock import StockService
 
 CACHE_TTL_SECONDS: Final = 60
 FINAL: Final = frozenset({OrderStatus.FAILED, OrderStatus.CANCELLED})
@@ -53,7 +53,7 @@ class OrderService(PersonalList):
         return await self.list_orders(owner, filters)
 
     async def place(self, actor: Actor, request: OrderCreateRequest) -> Order:
-        """Create an order and reserve its stock, in one transaction.
+        """Create an order and reserve its stock, in one transaction; at another service, its stock first.
 
         Raises OutOfStock with the product, and Invalid for an unknown product, a duplicate item or mixed currencies.
         """
@@ -61,21 +61,16 @@ class OrderService(PersonalList):
         return await self._database.in_transaction(lambda tx: self._place(tx, actor, request))
 
     async def _place(self, tx: Transaction, actor: Actor, request: OrderCreateRequest) -> Order:
-        now = datetime.now(UTC)
-        reserved = await self._stock.reserve(tx, {line.product_id: line.quantity for line in request.items}, now)
-        _refuse_mixed_currencies(request, reserved)
-        lines = [
-            OrderItem(line.product_id, product.name, product.price_cents, line.quantity)
-            for line in request.items
-            for product in (reserved[line.product_id],)
-        ]
+        order_id = new_id()
+        items = await self._stock.reserve(tx, order_id, {line.product_id: line.quantity for line in request.items})
+        lines = [OrderItem(item.product_id, item.name, item.unit_price_cents, item.quantity) for item in items]
         order = StoredOrder(
             user_id=actor.id,
-            id=new_id(),
+            id=order_id,
             status=OrderStatus.PENDING,
             total_cents=sum(line.unit_price_cents * line.quantity for line in lines),
-            currency=reserved[lines[0].product_id].currency,
-            created_at=now,
+            currency=items[0].currency,
+            created_at=datetime.now(UTC),
         )
         self._cache.invalidate(tx, orders_tag(actor.id))
         tx.defer(queries.insert_order, **asdict(order))
@@ -129,7 +124,7 @@ class OrderService(PersonalList):
         (full_order,) = await self._with_lines(tx, [order])
         if cancelled:
             self._cache.invalidate(tx, orders_tag(order.user_id))
-            await self._stock.release(tx, {line.product_id: line.quantity for line in full_order.items}, now)
+            await self._stock.release(tx, order.id, {line.product_id: line.quantity for line in full_order.items})
             await self._payments.record_state(tx, order.user_id, order.id, PaymentState.REVERSING)
             await self._jobs.enqueue(tx, settle_order, user_id=order.user_id, order_id=order.id)
             return replace(full_order, status=OrderStatus.CANCELLED)
@@ -176,17 +171,6 @@ def _refuse_duplicates(request: OrderCreateRequest) -> None:
     ]
     if duplicates:
         raise Invalid(errors=duplicates)
-
-
-def _refuse_mixed_currencies(request: OrderCreateRequest, reserved: dict[UUID, ReservedProduct]) -> None:
-    first = reserved[request.items[0].product_id].currency
-    others = [
-        FieldError(f"$.items[{index}].product_id", f"priced in {currency}; the order is in {first}")
-        for index, line in enumerate(request.items)
-        if (currency := reserved[line.product_id].currency) != first
-    ]
-    if others:
-        raise Invalid(errors=others)
 
 
 def _can_read_all(actor: Actor) -> bool:

@@ -12,13 +12,13 @@ from restwell.database import Database, Transaction
 from restwell.ids import min_id_at
 from restwell.jobs import JobContext, Jobs, job
 from shop.orders import queries
-from shop.orders.jobs import send_confirmation, send_payment_failed
+from shop.orders.jobs import send_confirmation, send_expired, send_payment_failed
 from shop.orders.models import OrderStatus
 from shop.orders.queries import StoredOrder
 from shop.orders.tags import orders_tag
 from shop.payments.models import OrderKey, PaymentState
 from shop.payments.service import Charge, PaymentService
-from shop.products.stock import StockService
+from shop.products.stock import ReservationExpired, StockService
 
 OVERDUE_AFTER: Final = timedelta(hours=1)
 """An order that is still unsettled after this time is settled again: its job is dead."""
@@ -37,12 +37,18 @@ class Settlement:
     async def settle(self, user_id: UUID, order_id: UUID) -> None:
         """Charge a pending order, or reverse the payment of a cancelled one. Idempotent.
 
-        Raises GatewayUnavailable, GatewayRejected.
+        An order whose reservation has expired is cancelled. Raises GatewayUnavailable, GatewayRejected, and
+        ServiceUnavailable for a catalogue that is down.
         """
         order = await self._database.primary.one(queries.of_user_by_id, user_id=user_id, id=order_id)
         if order.status == OrderStatus.CANCELLED:
             await self._reverse(order)
         elif order.status == OrderStatus.PENDING:
+            try:
+                await self._stock.confirm(order.id)
+            except ReservationExpired:
+                await self._database.in_transaction(lambda tx: self._cancel(tx, order))
+                return
             state = await self._charge(order)
             if state is not None:
                 await self._database.in_transaction(lambda tx: self._record(tx, order, state))
@@ -82,9 +88,17 @@ class Settlement:
         await self._payments.record_state(tx, order.user_id, order.id, state)
         if not paid:
             lines = await tx.all(queries.lines_of_user, user_id=order.user_id, order_ids=[order.id])
-            await self._stock.release(tx, {line.product_id: line.quantity for line in lines}, datetime.now(UTC))
+            await self._stock.release(tx, order.id, {line.product_id: line.quantity for line in lines})
         mail = send_confirmation if paid else send_payment_failed
         await self._jobs.enqueue(tx, mail, user_id=order.user_id, order_id=order.id)
+
+    async def _cancel(self, tx: Transaction, order: StoredOrder) -> None:
+        """Cancel an order without stock. It was not charged before: that a payment is reversed is a precaution."""
+        if await tx.run(queries.cancel, match_user_id=order.user_id, order_id=order.id, now=datetime.now(UTC)):
+            self._cache.invalidate(tx, orders_tag(order.user_id))
+            await self._payments.record_state(tx, order.user_id, order.id, PaymentState.REVERSING)
+            await self.enqueue(tx, OrderKey(order.user_id, order.id))
+            await self._jobs.enqueue(tx, send_expired, user_id=order.user_id, order_id=order.id)
 
     async def _reverse(self, order: StoredOrder) -> None:
         state = await self._payments.reverse(order.user_id, order.id)

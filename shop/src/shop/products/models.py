@@ -1,4 +1,4 @@
-"""Table of products. The full-text index is created in a migration, per database."""
+"""Tables of products and of reservations. The full-text index is created in a migration, per database."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Table, Text
 
@@ -25,4 +25,13 @@ products = Table(
     Index("products_by_category_and_created_at", "category", "created_at", "id"),
     Index("products_by_category_and_name", "category", "name", "id"),
     Index("products_by_category_and_price", "category", "price_cents", "id"),
+)
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("id", Id, primary_key=True),  # that of the order
+    Column("items", Text, nullable=False),  # JSON
+    Column("expires_at", Timestamp),  # null: confirmed
+    Index("reservations_by_expiry", "expires_at"),
 )

@@ -3,13 +3,26 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import product
 from typing import Any, Final
+from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, Text, bindparam, column, func, literal_column, select, table, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    column,
+    func,
+    literal_column,
+    null,
+    select,
+    table,
+    update,
+)
 from sqlalchemy import delete as sql_delete
 
-from restwell.database import PageQuery, columns_of, insert_row, page_query, param, query
-from shop.products.models import products
+from restwell.database import PageQuery, columns_of, insert_or_ignore, insert_row, page_query, param, query
+from shop.products.models import products, reservations
 from shop.products.schemas import Product, ProductSort
 
 MAX_CATEGORIES: Final = 1_000
@@ -89,6 +102,43 @@ release_stock: Final = query(
 )
 
 name_of: Final = query("products.name_of", select(products.c.name).where(products.c.id == param("id")), into=str)
+
+_reservation: Final = reservations.c.id == param("match_id")
+
+insert_reservation: Final = query(
+    "reservations.insert", insert_or_ignore(reservations, returning=[reservations.c.id]), into=UUID
+)
+
+reserved_items: Final = query(
+    "reservations.items", select(reservations.c.items).where(reservations.c.id == param("id")), into=str
+)
+
+set_items: Final = query(
+    "reservations.set_items", update(reservations).where(_reservation).values(items=param("items"))
+)
+
+confirm_reservation: Final = query(
+    "reservations.confirm", update(reservations).where(_reservation).values(expires_at=null())
+)
+
+delete_reservation: Final = query(
+    "reservations.delete", sql_delete(reservations).where(_reservation).returning(reservations.c.items), into=str
+)
+
+_has_expired: Final = reservations.c.expires_at < param("now")
+
+delete_expired_reservations: Final = query(
+    "reservations.delete_expired",
+    sql_delete(reservations)
+    .where(
+        reservations.c.id.in_(
+            select(reservations.c.id).where(_has_expired).order_by(reservations.c.expires_at).limit(100)
+        ),
+        _has_expired,  # again, for one that was confirmed meanwhile
+    )
+    .returning(reservations.c.items),
+    into=str,
+)
 
 
 def _categories() -> Select[Any]:
