@@ -32,7 +32,7 @@ MEANINGS: Final = {
     "event_consumer_failed": "A consumer could not read events: a database or another service is down. It repeats.",
     "event_failed": "A consumer raised an error. It gets the event again later; its partition waits.",
     "event_loop_blocked": "Code held the event loop; the stack shows where.",
-    "grpc_call_failed": "Another service failed, or refused a call that it must not refuse: the caller gets a 503.",
+    "grpc_call_failed": "Another service failed, or refused a call: the caller gets a 503.",
     "grpc_serving": "gRPC accepts connections.",
     "heartbeat_failed": "The leases of running jobs could not be extended. It is tried again.",
     "issuer_unavailable": "The keys of the trusted issuer could not be fetched; known keys stay in use for a day.",

@@ -61,7 +61,7 @@ class WaitFilter(Struct, frozen=True, kw_only=True):
 
 
 class Waited:
-    """How many handlers have begun to wait, were cancelled and have finished; the deadline and the trace of the last."""
+    """How many handlers have begun to wait, were cancelled and have finished; deadline and trace of the last."""
 
     began = 0
     cancelled = 0

@@ -1,21 +1,39 @@
 """The orders with the catalogue in their own service, and in another one."""
 
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
 from restwell import App
+from restwell.database import Database, open_database
 from restwell.testing import finish_jobs, running
 from shop.settings import CatalogueSettings, ShopSettings
 from two_services import ONE, TWO, Catalogue, catalogue_in, client_of_both
 
+Prepare = Callable[[Database], Awaitable[None]]
 
-@pytest.fixture(scope="module")
-async def catalogue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Catalogue]:
-    async with catalogue_in(tmp_path_factory.mktemp("catalogue")) as running_catalogue:
-        yield running_catalogue
+
+@pytest.fixture(scope="session")
+async def catalogue_file(tmp_path_factory: pytest.TempPathFactory, prepare: Prepare) -> Path:
+    """The database that each catalogue begins with."""
+    file = tmp_path_factory.mktemp("catalogue") / "catalogue.db"
+    async with open_database(f"sqlite:///{file}") as database:
+        await prepare(database)
+    return file
+
+
+@pytest.fixture
+async def catalogue(tmp_path: Path, catalogue_file: Path) -> AsyncIterator[Catalogue]:
+    """A running catalogue: each test has its own, because an application notices when no test runs its event loop."""
+    folder = tmp_path / "catalogue"
+    folder.mkdir()
+    shutil.copy(catalogue_file, folder)
+    async with catalogue_in(folder) as found:
+        yield found
 
 
 @pytest.fixture

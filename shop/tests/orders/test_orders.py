@@ -1,6 +1,6 @@
 """Orders: stock is never oversold, retries are idempotent, and users see only their own orders.
 
-Also with the catalogue in another service, on its own database.
+Also with the catalogue in another service, on a database of its own.
 """
 
 import asyncio
@@ -13,7 +13,9 @@ from cases import each
 from shop_client import ShopClient, product_with
 from two_services import ONE, TWO
 
-pytestmark = pytest.mark.parametrize("mode", [ONE, pytest.param(TWO, marks=pytest.mark.slow)], indirect=True)
+pytestmark = pytest.mark.parametrize(
+    ("mode", "backend"), [(ONE, "sqlite"), (ONE, "postgresql"), (TWO, "postgresql")], indirect=["mode"]
+)
 Wait = Callable[[], Awaitable[None]]
 
 MISSING = "0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"

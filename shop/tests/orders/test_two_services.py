@@ -121,7 +121,6 @@ async def test_without_its_catalogue_the_service_takes_no_orders_and_settles_non
             assert await customer.stock_of(product) == 2
 
 
-
 async def test_the_service_of_the_orders_has_no_products(app: App) -> None:
     """They would be those of an empty table. Fails if a route or a method of the catalogue is left."""
     paths = {route.path for route in app.routes}

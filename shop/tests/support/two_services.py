@@ -10,7 +10,6 @@ from msgspec import Struct
 from pydantic import SecretStr
 
 from restwell import App
-from restwell.database import open_database
 from restwell.settings import (
     DatabaseSettings,
     GrpcSettings,
@@ -21,7 +20,6 @@ from restwell.settings import (
 )
 from restwell.testing import BASE_URL, MailBox, running
 from servers import MORE, free_port
-from shop import demo
 from shop.access import Scope
 from shop.app import create_app
 from shop.demo import PASSWORD
@@ -42,7 +40,7 @@ class Catalogue(Struct, frozen=True):
 
 @asynccontextmanager
 async def catalogue_in(folder: Path) -> AsyncIterator[Catalogue]:
-    """Run a catalogue with the demo products on SQLite, in this process."""
+    """Run a catalogue in this process, with the database in the file ``catalogue.db`` of the folder."""
     url, port = f"sqlite:///{folder / 'catalogue.db'}", free_port()
     app = create_app(
         ShopSettings(
@@ -56,9 +54,6 @@ async def catalogue_in(folder: Path) -> AsyncIterator[Catalogue]:
             grpc=GrpcSettings(port=port),
         )
     )
-    async with open_database(url) as database:
-        await app.migrations.upgrade(database)
-        await demo.seed(database)
     async with running(app) as client:
         admin = await ShopClient(client).sign_in("admin@shop.example")
         key = await stock_key(admin)

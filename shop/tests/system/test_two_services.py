@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 class Reservation(Struct, frozen=True):
     id: UUID
-    items: str
+    lines: str
     expires_at: datetime | None
 
 
@@ -221,6 +221,6 @@ async def audit_catalogue(url: str, product: Json, paid: set[str]) -> int:
         found = await database.all(_reserved)
     confirmed = {str(each.id) for each in found if each.expires_at is None}
     assert confirmed == paid, "a paid order has its stock, and no other order has any for good"
-    items = [item for each in found for item in msgspec.json.decode(each.items, type=list[ReservedItem])]
+    items = [item for each in found for item in msgspec.json.decode(each.lines, type=list[ReservedItem])]
     assert stock + sum(item.quantity for item in items) == STOCK, "I1: what is left, and what is reserved"
     return len(found) - len(confirmed)

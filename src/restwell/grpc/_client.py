@@ -1,4 +1,4 @@
-"""Calls of another service: they end with the request, continue its trace, and fail at once while the service is down."""
+"""Calls of another service: they end with the request, continue its trace, and fail at once while it is down."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -43,7 +43,7 @@ class GrpcClient:
     ``url``: ``grpc://token@host:port``, or ``grpcs://`` for TLS. The token, an API key for example, may be left out.
     ``errors``: the problems of the service that ``call`` raises as they are; any other failure is ServiceUnavailable,
     also while the circuit breaker is open: after five failures in succession, for all but one call a second.
-    ``idempotent``: each method may be called again, so a call that was lost or refused is repeated, at most three times.
+    ``idempotent``: each method may be called again, so a call that was lost or refused is repeated up to three times.
 
     A call ends after ``timeout_seconds``, or when the request of its task would be cancelled, if that is earlier: the
     service gets what remains as its deadline. It connects at the first call; ``close`` disconnects.
@@ -75,10 +75,10 @@ class GrpcClient:
 
     async def call(self, method: str, request: Message) -> Any:
         """Call a method. Returns its response. Raises one of ``errors``, and ServiceUnavailable."""
-        if not self._breaker.allows():
-            raise ServiceUnavailable
         remaining = remaining_seconds()
         seconds = self._timeout_seconds if remaining is None else min(self._timeout_seconds, remaining)
+        if not seconds or not self._breaker.allows():
+            raise ServiceUnavailable
         with span(f"{method} {self._target}", "internal") as calling:
             metadata = (*self._metadata, *calling.headers.items())
             try:

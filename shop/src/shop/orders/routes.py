@@ -40,7 +40,12 @@ class OrderController(Controller):
         "/{order_id}/cancellation",
         status_code=200,
         guards=[signed_in],
-        query_budget={"products.release_stock": MAX_LINES, "orders.of_user_by_id": 2, "orders.by_id": 2},
+        query_budget={
+            "products.release_stock": MAX_LINES,
+            "orders.of_user_by_id": 2,
+            "orders.by_id": 2,
+            "jobs.insert": 2,
+        },
     )
     async def cancel_order(self, order_id: UUID, actor: Actor, orders: OrderService) -> Order:
         """Cancel an order.

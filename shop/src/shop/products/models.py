@@ -31,7 +31,7 @@ reservations = Table(
     "reservations",
     metadata,
     Column("id", Id, primary_key=True),  # that of the order
-    Column("items", Text, nullable=False),  # JSON
+    Column("lines", Text, nullable=False),  # JSON
     Column("expires_at", Timestamp),  # null: confirmed
     Index("reservations_by_expiry", "expires_at"),
 )

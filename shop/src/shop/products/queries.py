@@ -109,12 +109,12 @@ insert_reservation: Final = query(
     "reservations.insert", insert_or_ignore(reservations, returning=[reservations.c.id]), into=UUID
 )
 
-reserved_items: Final = query(
-    "reservations.items", select(reservations.c.items).where(reservations.c.id == param("id")), into=str
+reserved_lines: Final = query(
+    "reservations.lines", select(reservations.c.lines).where(reservations.c.id == param("id")), into=str
 )
 
-set_items: Final = query(
-    "reservations.set_items", update(reservations).where(_reservation).values(items=param("items"))
+set_lines: Final = query(
+    "reservations.set_lines", update(reservations).where(_reservation).values(lines=param("lines"))
 )
 
 confirm_reservation: Final = query(
@@ -122,7 +122,7 @@ confirm_reservation: Final = query(
 )
 
 delete_reservation: Final = query(
-    "reservations.delete", sql_delete(reservations).where(_reservation).returning(reservations.c.items), into=str
+    "reservations.delete", sql_delete(reservations).where(_reservation).returning(reservations.c.lines), into=str
 )
 
 _has_expired: Final = reservations.c.expires_at < param("now")
@@ -136,7 +136,7 @@ delete_expired_reservations: Final = query(
         ),
         _has_expired,  # again, for one that was confirmed meanwhile
     )
-    .returning(reservations.c.items),
+    .returning(reservations.c.lines),
     into=str,
 )
 

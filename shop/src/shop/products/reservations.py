@@ -18,7 +18,7 @@ RESERVED_FOR: Final = timedelta(hours=3)
 
 
 class Reservations:
-    """A row for each order that has stock: with its time of expiry until it is confirmed. Every method is idempotent."""
+    """A row for each order with stock, which has a time of expiry until it is confirmed. Each method is idempotent."""
 
     def __init__(self, database: Database, stock: LocalStock) -> None:
         self._database = database
@@ -30,11 +30,11 @@ class Reservations:
 
     async def _reserve(self, tx: Transaction, order_id: UUID, quantities: Mapping[UUID, int]) -> list[ReservedItem]:
         expires_at = datetime.now(UTC) + RESERVED_FOR
-        claimed = await tx.find(queries.insert_reservation, id=order_id, items="[]", expires_at=expires_at)
+        claimed = await tx.find(queries.insert_reservation, id=order_id, lines="[]", expires_at=expires_at)
         if claimed is None:
-            return _decode(await tx.one(queries.reserved_items, id=order_id))
+            return _decode(await tx.one(queries.reserved_lines, id=order_id))
         items = await self._stock.reserve(tx, order_id, quantities)
-        tx.defer(queries.set_items, match_id=order_id, items=msgspec.json.encode(items).decode())
+        tx.defer(queries.set_lines, match_id=order_id, lines=msgspec.json.encode(items).decode())
         return items
 
     async def confirm(self, order_id: UUID) -> None:

@@ -59,7 +59,8 @@ class LocalStock(StockService):
 
         Each is one conditional UPDATE: stock is never negative. After an error the caller must roll back.
         """
-        now, reserved = datetime.now(UTC), {}
+        now = datetime.now(UTC)
+        reserved = {}
         for product_id, quantity in sorted(quantities.items()):
             found = await tx.find(queries.reserve_stock, product_id=product_id, quantity=quantity, now=now)
             if found is None:

@@ -13,7 +13,7 @@ def upgrade() -> None:
     op.create_table(
         "reservations",
         Column("id", Id, primary_key=True),
-        Column("items", Text, nullable=False),
+        Column("lines", Text, nullable=False),
         Column("expires_at", Timestamp),
     )
     op.create_index("reservations_by_expiry", "reservations", ["expires_at"])
