@@ -99,12 +99,13 @@ async def buy(client: httpx.AsyncClient, name: str, product: Json, log: Log, don
             log.statuses[answer.status_code] += 1
             await asyncio.sleep(0.05)
         log.statuses[201] += 1
-        log.placed.append(answer.json()["id"])
+        order_id = answer.json()["id"]
+        log.placed.append(order_id)
         if number % 4 == 0:
-            path = f"/v1/orders/{log.placed[-1]}/cancellation"
+            path = f"/v1/orders/{order_id}/cancellation"
             while (await buyer.send("POST", path)).status_code != 200:
                 await asyncio.sleep(0.05)
-            log.cancelled.append(log.placed[-1])
+            log.cancelled.append(order_id)
 
 
 async def break_it(catalogue: Served, proxy: FaultProxy, log: Log) -> None:
