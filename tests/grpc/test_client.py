@@ -9,13 +9,12 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from fault_proxy import fault_proxy
 from grpc_app import Waited, create_app, pb, pb_grpc
 from restwell.errors import AppError, Invalid, NotFound, ServiceUnavailable
 from restwell.grpc import GrpcClient
 from restwell.observability._trace import Trace, current, new_ids
 from restwell.settings import Settings
-from restwell.testing import running
+from restwell.testing import FaultProxy, running
 
 Connect = Callable[..., GrpcClient]
 
@@ -84,7 +83,7 @@ async def through_a_proxy(
     connect: Connect, settings: Settings, **options: Any
 ) -> AsyncIterator[tuple[Any, GrpcClient]]:
     assert settings.grpc.port is not None
-    async with fault_proxy(settings.grpc.port) as proxy:
+    async with FaultProxy(settings.grpc.port) as proxy:
         library = connect(port=proxy.port, **options)
         await library.call("GetBook", pb.GetBookRequest(book_id=1))
         yield proxy, library
@@ -94,11 +93,11 @@ async def through_a_proxy(
 async def test_only_a_call_that_is_safe_to_repeat_is_repeated(connect: Connect, grpc_settings: Settings) -> None:
     """The answer is lost after the service has done its work. Fails if the call is never or always repeated."""
     async with through_a_proxy(connect, grpc_settings, idempotent=True) as (proxy, library):
-        proxy.answers_to_lose = 1
+        proxy.responses_to_lose = 1
         assert (await library.call("GetBook", pb.GetBookRequest(book_id=2))).book.id == 2
         assert proxy.accepted == 2
     async with through_a_proxy(connect, grpc_settings) as (proxy, library):
-        proxy.answers_to_lose = 1
+        proxy.responses_to_lose = 1
         assert type(await failure(library)) is ServiceUnavailable
 
 
@@ -107,12 +106,12 @@ async def test_calls_of_a_service_that_hangs_fail_at_once_until_it_answers(
 ) -> None:
     """Fails without the circuit breaker: each call waits for its timeout. Fails too if the breaker stays open."""
     async with through_a_proxy(connect, grpc_settings, timeout_seconds=0.4) as (proxy, library):
-        proxy.swallow()
+        proxy.stall()
         began = time.monotonic()
         for _ in range(50):
             assert type(await failure(library)) is ServiceUnavailable
         assert time.monotonic() - began < 50 * 0.4 / 2
-        proxy.heal()
+        proxy.resume()
         ends = time.monotonic() + 60
         while True:
             try:

@@ -9,12 +9,11 @@ from pydantic import SecretStr
 from sqlalchemy import func, select, table
 
 from api_client import Json, assert_problem
-from fault_proxy import fault_proxy
 from order_load import charges_in
 from restwell import App
 from restwell.database import query
 from restwell.jobs import JobState
-from restwell.testing import MailBox, finish_jobs, running
+from restwell.testing import FaultProxy, MailBox, finish_jobs, running
 from servers import free_port
 from shop.app import create_app
 from shop.products.reservations import RESERVED_FOR, Reservations
@@ -96,7 +95,7 @@ async def test_without_its_catalogue_the_service_takes_no_orders_and_settles_non
 ) -> None:
     """Fails if an order is stored or charged without a reservation, or if one is not settled after the outage."""
     address, _, port = catalogue.url.rpartition(":")
-    async with fault_proxy(int(port)) as proxy:
+    async with FaultProxy(int(port)) as proxy:
         through = CatalogueSettings(url=SecretStr(f"{address}:{proxy.port}"))
         app = create_app(settings.model_copy(update={"catalogue": through}))
         async with running(app), client_of_both(app, catalogue) as client:
@@ -105,7 +104,7 @@ async def test_without_its_catalogue_the_service_takes_no_orders_and_settles_non
             product = await product_with(admin, 5)
             order = await placed(customer, product)
             proxy.targets = [free_port()]
-            proxy.hang_up()
+            proxy.reset()
             answer = await customer.order("down", (product["id"], 1))
             assert_problem(answer, 503, "service_unavailable")
             assert answer.headers["retry-after"] == "1"

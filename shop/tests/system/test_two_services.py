@@ -19,10 +19,10 @@ from msgspec import Struct
 from sqlalchemy import column, func, select, table, update
 
 from api_client import Json
-from fault_proxy import FaultProxy, fault_proxy
 from order_load import charges_in, http_client
 from processes import READY_SECONDS, children_of
 from restwell.database import open_database, param, query
+from restwell.testing import FaultProxy
 from scoreboard import Score
 from servers import RESTWELL, Served, free_port, restwell, serving, working
 from shop.orders.models import OrderStatus, orders
@@ -129,11 +129,11 @@ async def break_it(catalogue: Served, proxy: FaultProxy, log: Log) -> None:
     await refused()
     await signal_workers(signal.SIGCONT)
     await placed()
-    proxy.swallow()
+    proxy.stall()
     await refused()
-    proxy.heal()
+    proxy.resume()
     await placed()
-    proxy.answers_to_lose = 2
+    proxy.responses_to_lose = 2
     await placed()
 
 
@@ -164,7 +164,7 @@ async def test_orders_are_refused_or_complete_while_the_catalogue_fails(
     log, done = Log(), asyncio.Event()
     async with AsyncExitStack() as stack:
         catalogue = await stack.enter_async_context(serving(own, RESTWELL, "serve", cwd=own, **of_catalogue))
-        proxy = await stack.enter_async_context(fault_proxy(port))
+        proxy = await stack.enter_async_context(FaultProxy(port))
         async with http_client(catalogue.url) as client:
             admin = await ShopClient(client).sign_in("admin@shop.example")
             product = await product_with(admin, STOCK, price_cents=PRICE)

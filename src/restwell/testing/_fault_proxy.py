@@ -58,13 +58,13 @@ class FaultProxy:
             _reset(stream)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        self._streams.add(writer)  # here, because a task that is cancelled at once does not begin
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.accepted += 1
-        self._streams.add(writer)
         try:
             await self._flowing.wait()
             target = self.targets[next(self._connections) % len(self.targets)]
