@@ -53,8 +53,11 @@ def errors_below(error: type[AppError]) -> set[type[AppError]]:
     return below.union(*(errors_below(one) for one in below))
 
 
-OPERATIONS: Final = ("restwell.graphql", "restwell.ops", "restwell.jobs._operations")
-"""GraphQL, the operations page and its services: no document has their routes."""
+OPERATIONS: Final = (
+    *("restwell.graphql", "restwell.grpc", "restwell.web._guarded_streams"),
+    *("restwell.ops", "restwell.jobs._operations"),
+)
+"""GraphQL, gRPC and their streams, the operations page and its services: no document has their routes."""
 
 
 @pytest.mark.slow
