@@ -32,15 +32,15 @@ async def tokens(settings: ShopSettings) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sqlite"])
 async def test_every_route_responds_the_same_through_litestar(
-    settings: ShopSettings, tmp_path: Path, tokens: list[str]
+    settings: ShopSettings, database_url: str, tmp_path: Path, tokens: list[str]
 ) -> None:
     """Breaks without ``_restore_path`` of the host: the Location of what a request creates is below another path."""
 
     def with_a_copy(name: str) -> ShopSettings:
         folder = tmp_path / name
         folder.mkdir()
-        shutil.copy(tmp_path / "test.db", folder)
-        database = DatabaseSettings(url=SecretStr(f"sqlite:///{folder / 'test.db'}"))
+        copied = shutil.copy(database_url.removeprefix("sqlite:///"), folder)
+        database = DatabaseSettings(url=SecretStr(f"sqlite:///{copied}"))
         return settings.model_copy(update={"database": database, "runtime_dir": folder})
 
     direct: App = create_app(with_a_copy("direct"))
