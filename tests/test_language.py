@@ -14,6 +14,7 @@ from servers import ROOT
 
 INSTEAD_OF: Final = {
     r"nobody(?!@)": "no client, no process, ...",
+    r"those who": "users, clients, maintainers, ...",
     r"whoever": "the caller, the client, the process, ...",
     r"anew": "again",
     r"elsewhere": "the place, or: OAuth, identity provider",

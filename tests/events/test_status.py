@@ -71,7 +71,7 @@ async def test_what_a_consumer_has_not_applied_is_unread(app: App) -> None:
     assert (found.unread, found.oldest_at) == (1, last)
 
 
-async def test_deleted_events_are_unread_for_those_who_needed_them_only(app: App) -> None:
+async def test_deleted_events_are_unread_only_for_consumers_that_needed_them(app: App) -> None:
     """Fails if a lost event looks like an applied one, or if a new consumer waits for events of the past."""
     await append(app, "a")
     await app.kit.consumers.apply_all()

@@ -178,7 +178,7 @@ async def test_only_services_and_admins_reserve_stock(
     client: Json = (await admin.post("/v1/clients", {"name": "m", "scopes": [Scope.STOCK_RESERVE]})).json()
     machine = await ApiClient(anyone.client).use_client_credentials(client["id"], client["secret"])
     for credentials, code in (
-        ("nobody", Code.UNAUTHENTICATED),
+        ("unknown", Code.UNAUTHENTICATED),
         (customer.tokens["access_token"], Code.PERMISSION_DENIED),
         (await stock_key(customer), Code.PERMISSION_DENIED),
         (machine.tokens["access_token"], Code.FAILED_PRECONDITION),
