@@ -131,7 +131,8 @@ class Bench:
     def measure(self, name: str, workload: str, seconds: int, warm: int, workers: int) -> Run | None:
         """Measure a contender at a workload. Returns None if it is disqualified.
 
-        Without a warm-up, failed requests are no error: the contender may be busy with its start.
+        Without a warm-up, failed requests are no error, since the contender may be busy with its start, and a
+        disturbed run is not repeated.
         """
         if name in self.disqualified:
             return None
@@ -146,7 +147,7 @@ class Bench:
             if warm:
                 self._warm_up(one, script, warm, load_cores)
             run, noise = self._timed(one, script, seconds, load_cores, may_fail=not warm)
-            for _ in range(MAX_REPEATS):
+            for _ in range(MAX_REPEATS if warm else 0):
                 if noise:
                     run, noise = self._timed(one, script, seconds, load_cores, may_fail=not warm)
             self.disturbances += [f"{workload} {name}: {each}" for each in noise]

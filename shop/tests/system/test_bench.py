@@ -131,7 +131,7 @@ def test_a_contender_is_measured_and_ended_with_all_its_processes(
         assert tree.cpu_seconds() >= 0.5
         assert 50 < tree.resident_mb() <= tree.peak_mb()
         tree.terminate()
-        assert process.wait(10) == -signal.SIGTERM
+        assert -process.wait(10) in {signal.SIGTERM, signal.SIGKILL}  # a busy machine may not schedule it within 0.2 s
         assert tree.processes() == []
 
 

@@ -20,7 +20,8 @@ from shop.v1.catalog_pb2 import GetProductRequest
 from shop.v1.catalog_pb2_grpc import CatalogServiceStub
 from shop_client import ShopClient
 
-SECONDS = 12
+SECONDS = 6
+ATTEMPTS = 5
 DEPLOY = ROOT / "deploy"
 pytestmark = pytest.mark.integration
 
@@ -31,7 +32,7 @@ async def load(url: str, grpc_address: str, name: str, tokens: Json, product: Js
         catalog: Any = CatalogServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
         buyer = ShopClient(client)
         buyer.tokens = tokens
-        stop, number = time.monotonic() + SECONDS / 2, 0
+        stop, number = time.monotonic() + SECONDS, 0
         while time.monotonic() < stop:
             number += 1
             for _ in range(2):
@@ -100,14 +101,17 @@ async def test_every_query_of_the_dashboards_and_alerts_returns_a_series(empty_u
             *(load(served.url, address, f"first{number}", buyer.tokens, product) for number in range(2))
         )
         with working(tmp_path, cwd=ROOT, **settings):
-            await asyncio.gather(
-                *(load(served.url, address, f"second{number}", buyer.tokens, product) for number in range(2))
-            )
-            await asyncio.sleep(3)
-            check(server)
+            for attempt in range(ATTEMPTS):  # a busy machine sends too few requests for a rate of five seconds
+                await asyncio.gather(
+                    *(load(served.url, address, f"{attempt} {number}", buyer.tokens, product) for number in range(2))
+                )
+                await asyncio.sleep(3)
+                if not (wrong := queries_without_series(server)):
+                    break
+    assert not wrong, "\n".join(map(str, wrong))
 
 
-def check(server: Prometheus) -> None:
+def queries_without_series(server: Prometheus) -> list[Asked]:
     health = {target["health"] for target in server.ask("/api/v1/targets")["activeTargets"]}
     assert health == {"up"}, server.ask("/api/v1/targets")
     rules = server.ask("/api/v1/rules")["groups"][0]["rules"]
@@ -115,10 +119,9 @@ def check(server: Prometheus) -> None:
     queries = [*queries_of_dashboards(), *queries_of_alerts(rules)]
     queries = [one for one in queries if "restwell_events_" not in one.expression]  # the shop has no consumers
     assert len(queries) > 50
-    wrong = [
-        asked for asked in queries if not any(asked.labels <= one.keys() for one in server.series(asked.expression))
-    ]
-    assert not wrong, "\n".join(map(str, wrong))
     stored = {re.sub("_(bucket|count|sum)$", "", name) for name in server.ask("/api/v1/label/__name__/values")}
     documented = {*re.findall(r"^\| `(\w+)`", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE)}
     assert {name for name in stored if name.startswith("restwell_")} <= documented
+    return [
+        asked for asked in queries if not any(asked.labels <= one.keys() for one in server.series(asked.expression))
+    ]
