@@ -28,6 +28,7 @@ PRIVATE_IN_TESTS_OF_THE_SHOP = {
     "restwell.database._migration_lint",
     "restwell.database._routing",
     "restwell.jobs._store",
+    "restwell.rate_limits._redis",
     "restwell.web._decoding",
     "restwell.web._forms",
     "restwell.web._openapi",

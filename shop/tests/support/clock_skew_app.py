@@ -13,9 +13,9 @@ _skew = HOUR_NS if os.getpid() % 2 else -HOUR_NS
 time.time_ns = lambda: _time_ns() + _skew
 time.time = lambda: (_time_ns() + _skew) / 1e9
 
-from restwell.rate_limits import _redis  # noqa: E402  # after the patch
+import restwell.rate_limits._redis as limits  # noqa: E402  # after the patch
 from shop.app import shop as project  # noqa: E402
 
-_redis.TIMEOUT_SECONDS = 10.0  # type: ignore[misc]  # a constant
+limits.TIMEOUT_SECONDS = 10.0  # type: ignore[misc]  # a constant
 
 __all__ = ["project"]
