@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from processes import descendants_of
+from processes import READY_SECONDS, descendants_of
 from servers import SUPPORT, Served, serve, wait_until
 
 pytestmark = pytest.mark.integration
@@ -90,7 +90,7 @@ def test_an_error_at_the_first_start_is_reported_and_can_be_corrected(
     change(code, "import gather\n", f"import gather\n{error}\n")
 
     def fix() -> str:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + READY_SECONDS
         while "waiting_for_change" not in (logged := (tmp_path / "server.log").read_text()):
             assert time.monotonic() < deadline, logged
             time.sleep(0.1)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from restwell import Restwell
 from restwell.database import Database, open_database
 from restwell.database._migration_lint import lint
+from servers import ROOT, restwell
 from shop.app import accounts, create_app
 from shop.schema import metadata
 from shop.settings import ShopSettings
@@ -50,6 +52,14 @@ async def test_the_migrated_schema_equals_the_models(database_url: str, database
             found = await asynchronous_connection.run_sync(differences)
         await asynchronous.dispose()
     assert [difference for difference in found if "products_by_search" not in str(difference)] == []
+
+
+@pytest.mark.integration
+def test_migrate_check_compares_the_tables_of_the_shop(database_url: str) -> None:
+    """Fails if the application does not name its metadata, and if a table has columns that the models do not know."""
+    assert create_app(ShopSettings()).migrations.metadata is metadata
+    checked = restwell("migrate", "--check", cwd=ROOT, DATABASE_URL=database_url)
+    assert (checked.returncode, checked.stdout.endswith(", 0 findings\n")) == (0, True), checked.stdout + checked.stderr
 
 
 def test_the_migrations_pass_the_lint() -> None:

@@ -20,14 +20,9 @@ def main() -> None:
     for ignored in (signal.SIGUSR1, signal.SIGUSR2):  # child processes inherit it
         signal.signal(ignored, signal.SIG_IGN)
     open_closed_streams()
-    if sys.argv[1:] == ["--help"]:
-        from restwell._overview import overview  # noqa: PLC0415  # see above
+    from restwell._cli import main as run_command  # noqa: PLC0415  # see above
 
-        overview()()
-    else:
-        from restwell._cli import main as run_command  # noqa: PLC0415  # see above
-
-        run_command()
+    run_command()
 
 
 def open_closed_streams() -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from restwell._dashboards._files import RULES, RUNBOOK, dashboard_files
+from restwell._dashboards import RUNBOOK
+from restwell._dashboards._files import RULES, dashboard_files
 from servers import restwell
 
 pytestmark = pytest.mark.integration

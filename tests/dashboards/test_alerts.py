@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
+from restwell._dashboards import RUNBOOK
 from restwell._dashboards._alerts import ALERTS, Alert, rules
-from restwell._dashboards._files import RUNBOOK
 from restwell.auth._login_failures import LOGIN_FAILURES
 from restwell.cache._metrics import COUNTERS as CACHE
 from restwell.database._metrics import POOL_COUNTERS, POOL_GAUGES, QUERY_DURATION

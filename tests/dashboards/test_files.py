@@ -2,7 +2,8 @@
 
 import pytest
 
-from restwell._dashboards._files import RUNBOOK, dashboard_files
+from restwell._dashboards import RUNBOOK
+from restwell._dashboards._files import dashboard_files
 from servers import ROOT
 
 DEPLOY = ROOT / "deploy"

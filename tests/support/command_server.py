@@ -18,12 +18,15 @@ from contextlib import suppress
 from typing import Any
 
 from commands import NUMBER
+from restwell._cli import new_cli
 
 LONGEST = 2**20
+RUN_BY_COMMANDS = ("restwell._server", "restwell._startup", "restwell._supervisor")
 
 
 def main() -> None:
-    for module in sys.argv[1:]:
+    new_cli()
+    for module in (*RUN_BY_COMMANDS, *sys.argv[1:]):
         importlib.import_module(module)
     gc.collect()
     gc.freeze()

@@ -22,7 +22,7 @@ import restwell
 from accounts_app import create_app
 from event_meanings import COMPUTED
 from event_meanings import MEANINGS as EVENT_MEANINGS
-from restwell._cli import cli
+from restwell._cli import new_cli
 from restwell._cli.setting_meanings import MEANINGS
 from restwell._cli.settings import shown, values_of
 from restwell.errors import AppError
@@ -106,7 +106,7 @@ _SIGNS: Final = {"ge": "at least", "gt": "more than", "le": "at most"}
 
 def _cli() -> str:
     """One section for each command, with its options."""
-    return "\n".join(_command(typer.main.get_command(cli), "restwell"))
+    return "\n".join(_command(typer.main.get_command(new_cli()), "restwell"))
 
 
 def _command(command: Any, path: str) -> Iterator[str]:

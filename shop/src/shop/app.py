@@ -21,7 +21,7 @@ from shop.payments.feature import payments
 from shop.products import v2 as products_v2
 from shop.products.feature import products, products_of
 from shop.reports.feature import reports
-from shop.schema import Listing
+from shop.schema import Listing, metadata
 from shop.settings import ShopSettings
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
@@ -70,6 +70,7 @@ def create_app(settings: ShopSettings, *, replacements: Sequence[object] = ()) -
         contact=CONTACT,
         license_id="MIT",
         migrations=MIGRATIONS,
+        metadata=metadata,
     )
 
 

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.text import Text
 
 from restwell._api._changes import Change, Level, merged
-from restwell._api._operations import compare_documents
 from restwell._api._report import as_changelog, as_comment, as_json, summary, title
 from restwell._cli.api_usage import usage
 from restwell._cli.loading import create_app_to_inspect, load
@@ -58,7 +57,7 @@ _Version = Annotated[
 ]
 _Snapshot = Annotated[
     str | None,
-    typer.Option(help="The path of the documents in a git revision. Without it: [tool.restwell] openapi."),
+    typer.Option(help="The path of the documents in a git revision. Without it: openapi in pyproject.toml."),
 ]
 
 
@@ -97,6 +96,8 @@ def changelog(old: _Old = None, new: _New = None, *, version: _Version = None, s
 
 def _compare(old: str | None, new: str | None, version: str | None, snapshot: str | None) -> list[Change] | None:
     """The changes, or None without anything to compare with."""
+    from restwell._api._operations import compare_documents
+
     source, before = _last_documents(version, snapshot) if old is None else _documents_of(old, version, snapshot)
     if not before:
         return None

@@ -1,21 +1,21 @@
 """``restwell api usage``: who calls which version, and who still calls what is deprecated."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
 
 from restwell._cli.cache import read_metrics
-from restwell._project import find_project
-from restwell.edge._usage_report import PREFIXES, usage_report
+from restwell._cli.tables import print_table
 
 OTHERS: Final = "others"
 
 
 def usage() -> None:
     """Show who calls which version and what is deprecated: the requests to the server since it started."""
+    from restwell._project import find_project
+    from restwell.edge._usage_report import PREFIXES, usage_report
+
     families = read_metrics(find_project().load_settings(), PREFIXES)
     report = usage_report(
         {
@@ -49,5 +49,5 @@ def _print(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     if table.rows:
-        Console(width=None if sys.stdout.isatty() else 160, markup=False).print(table)
+        print_table(table, 160)
         print()

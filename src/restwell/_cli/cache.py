@@ -1,25 +1,26 @@
 """``restwell cache``: statistics and invalidation of the cache."""
 
+from __future__ import annotations  # a command imports what it needs when it runs, so that its help is quick
+
 import asyncio
-import sys
 from collections.abc import Iterable
 from http.client import HTTPException
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.request import urlopen
 
 import typer
-from prometheus_client.metrics_core import Metric
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.samples import Sample
-from rich.console import Console
 from rich.table import Table
 
 from restwell._cli.loading import create_app, load
-from restwell._project import Project, find_project
-from restwell.cache._store import StoreUnavailable
+from restwell._cli.tables import print_table
 from restwell.errors import ConfigurationError
-from restwell.observability._logs import configure_logs
-from restwell.settings import Settings
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+    from prometheus_client.samples import Sample
+
+    from restwell._project import Project
+    from restwell.settings import Settings
 
 TIMEOUT_SECONDS: Final = 5
 METRICS_BY_NAME: Final = ("hits", "shared_hits", "loads", "waits", "stale_prevented", "bypasses", "invalidations")
@@ -31,6 +32,8 @@ commands: Final = typer.Typer(no_args_is_help=True, help="Show cache statistics,
 @commands.command()
 def stats() -> None:
     """Show the cache statistics of the server at HOST and PORT since it started."""
+    from restwell._project import find_project
+
     project = find_project()
     settings = project.load_settings()
     families = {
@@ -44,7 +47,7 @@ def stats() -> None:
         requests = sum(values[:3]) + values[5]
         ratio = f"{(values[0] + values[1]) / requests:.1%}" if requests else ""
         table.add_row(name, *(f"{value:,.0f}" for value in values), ratio)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print_table(table, 160)
     totals = [f"{sum(counts[column].values()):,.0f} {column}" for column in TOTAL_METRICS]
     workers = sum(sample.value for sample in _samples(families, "up"))
     print(f"{', '.join(totals)}; {workers:.0f} of {settings.workers} workers use it")
@@ -64,6 +67,9 @@ def clear(
 
 def invalidate(project: Project, settings: Settings, tags: Iterable[str] = ()) -> None:
     """Invalidate the tags, or everything. Raises ConfigurationError if Redis is unreachable."""
+    from restwell.cache._store import StoreUnavailable
+    from restwell.observability._logs import configure_logs
+
     errors_only = settings.log.model_copy(update={"level": "error"})  # the command itself says what fails
     configure_logs(errors_only, to="stderr")
 
@@ -82,6 +88,8 @@ def invalidate(project: Project, settings: Settings, tags: Iterable[str] = ()) -
 
 def read_metrics(settings: Settings, prefix: str | tuple[str, ...]) -> list[Metric]:
     """The metrics of the server at HOST and PORT whose names begin so. Raises ConfigurationError without a response."""
+    from prometheus_client.parser import text_string_to_metric_families
+
     address = f"http://{settings.host}:{settings.port}/metrics"
     try:
         with urlopen(address, timeout=TIMEOUT_SECONDS) as response:  # the scheme is constant

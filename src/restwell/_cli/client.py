@@ -25,7 +25,7 @@ Source = Annotated[
 Version = Annotated[str | None, typer.Option(help="The prefix of the version, such as /v1.")]
 Snapshot = Annotated[
     str | None,
-    typer.Option(help="The path of the documents in a git revision. Without it: [tool.restwell] openapi."),
+    typer.Option(help="The path of the documents in a git revision. Without it: openapi in pyproject.toml."),
 ]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from restwell._atomic_file import replacing
-from restwell._dashboards._files import RUNBOOK, dashboard_files
+from restwell._dashboards import RUNBOOK
 from restwell.errors import ConfigurationError
 
 
@@ -16,6 +16,8 @@ def dashboards(
     runbook: Annotated[str, typer.Option(help="The address of the runbook that the alerts link to.")] = RUNBOOK,
 ) -> None:
     """Write the dashboards of Grafana and the alerts of Prometheus for the metrics of the kit."""
+    from restwell._dashboards._files import dashboard_files
+
     for name, content in dashboard_files(runbook).items():
         path = folder / name
         try:

@@ -1,12 +1,9 @@
 """``restwell doctor``: what is wrong with the settings, the servers and the machine, each with its cure."""
 
-import asyncio
-import logging
 import sys
 from typing import Annotated, Final
 
 import msgspec
-import structlog
 import typer
 
 from restwell._cli.loading import create_app_to_inspect, load_project
@@ -16,7 +13,12 @@ EXIT_FINDINGS: Final = 1
 
 def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Check settings, servers, machine and routes; exit code 1 if there is an error or a warning."""
-    from restwell._doctor._checks import CHECKS, examine  # noqa: PLC0415  # loaded only if used
+    import asyncio
+    import logging
+
+    import structlog
+
+    from restwell._doctor._checks import CHECKS, examine
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # standard output is the
     logging.disable()  # report, and what a server answers is in it

@@ -1,19 +1,24 @@
 """``restwell events``: how far the consumers of events are, and which events they cannot apply."""
 
-import sys
-from datetime import UTC, datetime
+from __future__ import annotations  # a command imports what it needs when it runs, so that its help is quick
 
-from rich.console import Console
-from rich.markup import escape
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
 from rich.table import Table
 
 from restwell._cli.loading import create_app_to_inspect, load, with_database
-from restwell.database import Database
-from restwell.events._status import ConsumerStatus, statuses_of
+from restwell._cli.tables import print_table
+
+if TYPE_CHECKING:
+    from restwell.database import Database
+    from restwell.events._status import ConsumerStatus
 
 
 def events() -> None:
     """List the consumers of events: how many they have not applied, and the last error of those that fail."""
+    from restwell.events._status import statuses_of
+
     project, settings = load()
     app = create_app_to_inspect(project, settings)
 
@@ -30,11 +35,11 @@ def events() -> None:
         unread = "another service" if one.unread is None else f"{one.unread:,}"
         row = (one.name, one.topic, unread, _age(one.oldest_at))
         for each in one.failing:
-            table.add_row(*row, each.id, str(each.attempts), escape(each.error.partition("\n")[0]))
+            table.add_row(*row, each.id, str(each.attempts), each.error.partition("\n")[0])
             row = ("", "", "", "")
         if not one.failing:
             table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    print_table(table)
 
 
 def _age(at: datetime | None) -> str:

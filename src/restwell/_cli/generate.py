@@ -1,17 +1,21 @@
 """``restwell generate``: code as a developer would write it, who changes it from then on."""
 
+from __future__ import annotations  # a command imports what it needs when it runs, so that its help is quick
+
 import re
 from keyword import iskeyword
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from restwell._cli.migrate import write_migrations
-from restwell._cli.project_code import ProjectCode
-from restwell._cli.resource_fields import NAME, Field, camel, parse_fields, plural_of, quoted
 from restwell._cli.templates import fill
 from restwell.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from restwell._cli.project_code import ProjectCode
+    from restwell._cli.resource_fields import Field
 
 commands: Final = typer.Typer(help="Write a resource, a job or a migration into a project.", no_args_is_help=True)
 RESOURCE: Final = Path(__file__).with_name("_resource")
@@ -29,6 +33,9 @@ def resource(
     plural: Annotated[str | None, typer.Option(help="The name of the table, such as people.")] = None,
 ) -> None:
     """Write a resource: table, schemas, queries, service, routes, migration and tests. ?: an optional field."""
+    from restwell._cli.project_code import ProjectCode
+    from restwell._cli.resource_fields import parse_fields, plural_of
+
     project = ProjectCode.load()
     plural = plural or plural_of(name)
     for each in (name, plural):
@@ -45,6 +52,8 @@ def resource(
 @commands.command()
 def job(name: Annotated[str, typer.Argument(help="What it does, such as send_digest.")]) -> None:
     """Write a job and its test."""
+    from restwell._cli.project_code import ProjectCode
+
     project = ProjectCode.load()
     _check_name(name, JOB, "a job is what it does, such as send_digest")
     statement = f"from {project.package} import {name}"
@@ -59,6 +68,8 @@ def migration(title: Annotated[str, typer.Argument(help="What it does, such as '
 
 
 def _check_name(name: str, templates: Path, example: str) -> None:
+    from restwell._cli.resource_fields import NAME, camel
+
     if not NAME.fullmatch(name) or iskeyword(name):
         raise ConfigurationError([f"{name} is no name: {example}, in up to 25 lower-case letters, digits and _"])
     texts = (re.sub(r'"""[^"]*"""|\{\w+\}', "", file.read_text(encoding="utf-8")) for file in templates.rglob("*.txt"))
@@ -68,6 +79,8 @@ def _check_name(name: str, templates: Path, example: str) -> None:
 
 
 def _names(name: str, plural: str, project: ProjectCode) -> dict[str, str]:
+    from restwell._cli.resource_fields import camel, quoted
+
     word, words = name.replace("_", " "), plural.replace("_", " ")
     article = "an" if name[0] in "aeiou" else "a"
     path = plural.replace("_", "-")
@@ -93,6 +106,8 @@ def _names(name: str, plural: str, project: ProjectCode) -> dict[str, str]:
 
 def _code(name: str, plural: str, fields: list[Field]) -> dict[str, str]:
     """The code that depends on the fields."""
+    from restwell._cli.resource_fields import camel, quoted
+
     refs = [field for field in fields if field.kind == "ref"]
     ref = refs[0].name if refs else ""
     raises = "raises=[UnknownReference]" if refs else ""

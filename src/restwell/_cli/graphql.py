@@ -35,7 +35,7 @@ def persist(
     does not match the schema or the limits.
     """
     with needs_extra("graphql", "graphql"):
-        from restwell.graphql import _documents  # noqa: PLC0415  # loaded only if used
+        from restwell.graphql import _documents
 
     server = _server()
     if server.trusted_file is None:
@@ -55,7 +55,7 @@ def persist(
 
 def _server() -> "GraphQLServer":
     with needs_extra("graphql", "graphql"):
-        from restwell.graphql import GraphQLServer  # noqa: PLC0415  # as above
+        from restwell.graphql import GraphQLServer
 
     project, settings = load()
     app = create_app_to_inspect(project, settings)

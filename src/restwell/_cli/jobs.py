@@ -1,48 +1,41 @@
 """The commands ``restwell jobs``."""
 
+from __future__ import annotations  # a command imports what it needs when it runs, so that its help is quick
+
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from restwell._cli.loading import create_app, load
-from restwell.database import DatabaseUnavailable
+from restwell._cli.tables import print_table
 from restwell.errors import AppError, ConfigurationError
-from restwell.jobs import (
-    BulkAction,
-    BulkChange,
-    CronStatus,
-    JobDetails,
-    JobFilter,
-    JobOperations,
-    JobPage,
-    JobPosition,
-    Jobs,
-    JobState,
-    QueueStats,
-    QueueStatus,
-)
-from restwell.jobs._tables import UNFINISHED
+
+if TYPE_CHECKING:
+    from restwell.jobs import (
+        BulkChange,
+        CronStatus,
+        JobDetails,
+        JobOperations,
+        JobPage,
+        Jobs,
+        QueueStats,
+        QueueStatus,
+    )
 
 T = TypeVar("T")
 
 commands: Final = typer.Typer(no_args_is_help=True, help="List, show and change jobs; pause and resume their queues.")
 
-SHOWN_STATES: Final = (JobState.SCHEDULED, JobState.READY, JobState.RUNNING, JobState.PARKED, JobState.DEAD)
-DEFAULT_STATES: Final = {
-    BulkAction.RETRY: JobState.DEAD,
-    BulkAction.CANCEL: JobState.READY,
-    BulkAction.DISCARD: JobState.DEAD,
-}
+StateName = Literal["scheduled", "ready", "running", "parked", "done", "dead", "cancelled"]
+"""The values of JobState."""
 
 Ids = Annotated[list[UUID] | None, typer.Argument(help="Job ids. Without them, all jobs that match the options.")]
-State = Annotated[JobState | None, typer.Option(help="All jobs in this state.")]
+State = Annotated[StateName | None, typer.Option(help="All jobs in this state.")]
 Queue = Annotated[str | None, typer.Option(help="Only jobs of this queue.")]
 Name = Annotated[str | None, typer.Option(help="Only jobs with this name.")]
 
@@ -50,13 +43,15 @@ Name = Annotated[str | None, typer.Option(help="Only jobs with this name.")]
 @commands.command("list")
 def list_jobs(
     *,
-    state: Annotated[JobState, typer.Option(help="Only jobs in this state, newest first.")] = JobState.DEAD,
+    state: Annotated[StateName, typer.Option(help="Only jobs in this state, newest first.")] = "dead",
     queue: Queue = None,
     name: Name = None,
     limit: Annotated[int, typer.Option(help="Maximum number of jobs.", min=1, max=10_000)] = 20,
     before: Annotated[UUID | None, typer.Option(help="Only jobs that follow this one in the list.")] = None,
 ) -> None:
     """List jobs, and the number of jobs by queue and state."""
+    from restwell.jobs import JobFilter, JobPosition, JobState
+    from restwell.jobs._tables import UNFINISHED
 
     async def read(jobs: Jobs, operations: JobOperations) -> tuple[JobPage, dict[UUID, str], list[str]]:
         position = None
@@ -65,7 +60,7 @@ def list_jobs(
             if (last.finished_at is None) != (state in UNFINISHED):
                 raise ConfigurationError([f"--before={before} is {last.state}: start again without it"])
             position = JobPosition(last.finished_at, last.id)
-        listed = await operations.list_jobs(JobFilter(state=state, queue=queue, name=name), limit, position)
+        listed = await operations.list_jobs(JobFilter(state=JobState(state), queue=queue, name=name), limit, position)
         return listed, await operations.last_errors(listed.items), _describe_queues(await operations.queues())
 
     listed, errors, queues = _with_jobs(read)
@@ -76,7 +71,7 @@ def list_jobs(
         attempts = f"{one.attempts}/{one.max_attempts}"
         table.add_row(str(one.id), one.name, one.queue, attempts, f"{one.enqueued_at:%Y-%m-%d %H:%M:%S}", first_line)
     if listed.items:
-        _print(table)
+        print_table(table)
     if listed.next is not None:
         print(f"more: --before={listed.next.id}")
     print("; ".join(queues) or "no jobs are scheduled, ready, running, parked or dead")
@@ -105,7 +100,7 @@ def retry(job_ids: Ids = None, *, state: State = None, queue: Queue = None, name
         await jobs.retry(job_id)
         return True
 
-    _change(BulkAction.RETRY, "retried", retry_one, job_ids, state, queue, name)
+    _change("retry", "dead", "retried", retry_one, job_ids, state, queue, name)
 
 
 @commands.command()
@@ -115,7 +110,7 @@ def cancel(job_ids: Ids = None, *, state: State = None, queue: Queue = None, nam
     async def cancel_one(jobs: Jobs, job_id: UUID) -> bool:
         return await jobs.cancel(job_id)
 
-    _change(BulkAction.CANCEL, "cancelled", cancel_one, job_ids, state, queue, name)
+    _change("cancel", "ready", "cancelled", cancel_one, job_ids, state, queue, name)
 
 
 @commands.command()
@@ -126,7 +121,7 @@ def discard(job_ids: Ids = None, *, state: State = None, queue: Queue = None, na
         await jobs.discard(job_id)
         return True
 
-    _change(BulkAction.DISCARD, "discarded", discard_one, job_ids, state, queue, name)
+    _change("discard", "dead", "discarded", discard_one, job_ids, state, queue, name)
 
 
 @commands.command()
@@ -141,22 +136,24 @@ def changes() -> None:
         what = " ".join([one.action, one.state, *filter(None, (one.queue, one.name))])
         requested = f"{one.requested_at:%Y-%m-%d %H:%M:%S}"
         table.add_row(str(one.job_id), what, requested, f"{one.examined:,}", f"{one.changed:,}", one.job_state)
-    _print(table)
+    print_table(table)
 
 
 @commands.command()
 def queues() -> None:
     """List the queues: their jobs by state, the age of the oldest ready job, and whether they are paused."""
+    from restwell.jobs import JobState
 
     async def read(_: Jobs, operations: JobOperations) -> list[QueueStatus]:
         return await operations.queues()
 
-    table = Table("queue", *SHOWN_STATES, "oldest ready", "paused", box=None)
+    shown = (JobState.SCHEDULED, JobState.READY, JobState.RUNNING, JobState.PARKED, JobState.DEAD)
+    table = Table("queue", *shown, "oldest ready", "paused", box=None)
     for one in _with_jobs(read):
-        counts = [_count(one.counts[state]) if state in one.counts else "" for state in SHOWN_STATES]
+        counts = [_count(one.counts[state]) if state in one.counts else "" for state in shown]
         age = "" if one.oldest_ready_seconds is None else f"{one.oldest_ready_seconds:,.0f} s"
         table.add_row(one.name, *counts, age, "" if one.paused_at is None else f"since {one.paused_at:%F %T} UTC")
-    _print(table)
+    print_table(table)
 
 
 @commands.command()
@@ -191,19 +188,22 @@ def cron() -> None:
         last = "" if one.last_at is None else f"{one.last_at:%F %T} UTC"
         its_job = "" if one.job_id is None else f"{one.job_id} {one.state or 'deleted'}"
         table.add_row(one.name, one.expression, one.timezone, last, its_job, f"{one.next_at:%F %T} UTC")
-    _print(table)
+    print_table(table)
 
 
 def _change(
-    action: BulkAction,
+    action: str,
+    default: StateName,
     changed: str,
     change_one: Callable[[Jobs, UUID], Awaitable[bool]],
     job_ids: list[UUID] | None,
-    state: JobState | None,
+    state: StateName | None,
     queue: str | None,
     name: str | None,
 ) -> None:
     """Change the jobs with the ids now, or enqueue the change of all jobs that match."""
+    from restwell.jobs import BulkAction, JobFilter, JobState
+
     is_bulk = bool(state or queue or name)
     if bool(job_ids) == is_bulk:
         raise ConfigurationError(["give the ids of jobs, or --state, --queue or --name for all jobs that match"])
@@ -211,9 +211,9 @@ def _change(
     async def work(jobs: Jobs, operations: JobOperations) -> str:
         if job_ids:
             return f"{sum([await change_one(jobs, job_id) for job_id in job_ids]):,} {changed}"
-        filters = JobFilter(state=state or DEFAULT_STATES[action], queue=queue, name=name)
+        filters = JobFilter(state=JobState(state or default), queue=queue, name=name)
         counted = await operations.count(filters)
-        job_id = await operations.change_all(action, filters)
+        job_id = await operations.change_all(BulkAction(action), filters)
         more = " or more" if counted.at_least else ""
         return f"{counted.count:,}{more} match; a worker changes them as job {job_id} (restwell jobs changes)"
 
@@ -229,15 +229,14 @@ def _count(stats: QueueStats) -> str:
     return f"{stats.count:,}{'+' if stats.at_least else ''}"
 
 
-def _print(table: Table) -> None:
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-
-
 def _with_jobs(work: Callable[[Jobs, JobOperations], Awaitable[T]]) -> T:
     """Run ``work`` with the application's job queue.
 
     An AppError, such as an unknown id, prints one line and exits with 2.
     """
+    from restwell.database import DatabaseUnavailable
+    from restwell.jobs import JobOperations
+
     project, settings = load()
     app = create_app(project, settings)
     kit = app.kit

@@ -1,5 +1,7 @@
 """Loads the project, its settings and its database for the commands."""
 
+from __future__ import annotations  # a command imports what it needs when it runs, so that its help is quick
+
 import asyncio
 import os
 import secrets
@@ -8,19 +10,17 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from pydantic import SecretStr
-
-from restwell._application import App
-from restwell._project import Project, find_project
-from restwell.database import Database, open_database
 from restwell.errors import AppError, ConfigurationError
-from restwell.observability._logs import configure_logs
-from restwell.settings import Settings
+
+if TYPE_CHECKING:
+    from restwell._application import App
+    from restwell._project import Project
+    from restwell.database import Database
+    from restwell.settings import Settings
 
 T = TypeVar("T")
-
 
 _KIT: Final = str(Path(__file__).parents[1])
 _LIBRARIES: Final = tuple(
@@ -37,12 +37,16 @@ class ApplicationError(ConfigurationError):
 
 
 def load_project() -> Project:
+    from restwell._project import find_project
+
     with errors_of_application():
         return find_project()
 
 
 def load(*, serves: bool = False) -> tuple[Project, Settings]:
     """The project and its settings. Logs go to standard error, unless the command ``serves`` until it is stopped."""
+    from restwell.observability._logs import configure_logs
+
     project = load_project()
     settings = project.load_settings()
     configure_logs(settings.log, to="stdout" if serves else "stderr")
@@ -51,6 +55,8 @@ def load(*, serves: bool = False) -> tuple[Project, Settings]:
 
 def create_app_to_inspect(project: Project, settings: Settings) -> App:
     """Create the app with a random secret if none is set, so that no secret file is written."""
+    from pydantic import SecretStr
+
     if settings.jwt.secret is None:
         jwt = settings.jwt.model_copy(update={"secret": SecretStr(secrets.token_urlsafe(48))})
         settings = settings.model_copy(update={"jwt": jwt})
@@ -58,11 +64,18 @@ def create_app_to_inspect(project: Project, settings: Settings) -> App:
 
 
 def create_app(project: Project, settings: Settings) -> App:
+    from restwell._application import App
+
     with errors_of_application(project.create_app):
         app: object = project.create_app(settings)
         if not isinstance(app, App):
             raise TypeError(f"create_app of {project.name} must return the result of kit.app(...), not {app!r}")
         return app
+
+
+def check_not_production(settings: Settings, command: str) -> None:
+    if settings.in_production:
+        raise ConfigurationError([f"{command} is for development; APP_ENV is production"])
 
 
 @contextmanager
@@ -107,6 +120,7 @@ def _relative(file: str) -> str:
 
 def with_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
     """Run ``work`` with a started database in a new event loop."""
+    from restwell.database import open_database
 
     async def run() -> T:
         async with open_database(settings.database.url.get_secret_value(), 1) as database:

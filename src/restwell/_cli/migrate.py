@@ -1,20 +1,21 @@
 """``restwell migrate``: run migrations, check them, and write them from the models."""
 
+from __future__ import annotations  # a command imports what it needs when it runs, so that its help is quick
+
 import asyncio
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from restwell._cli.loading import create_app_to_inspect, load, with_database
-from restwell.database import Database, Migrations
-from restwell.database._migration_files import MAY_BE_EMPTY
-from restwell.database._migration_lint import lint
+from restwell._cli.tables import print_table
 from restwell.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from restwell.database import Database, Migrations
 
 EXIT_FINDINGS: Final = 1
 
@@ -83,7 +84,7 @@ def _migrated(before: str | None, after: str | None, statements: int) -> str:
 
 def write_migrations(title: str, *, may_be_empty: bool = False) -> None:
     """Write what the models have changed. Without a change write nothing, or with ``may_be_empty`` an empty one."""
-    from restwell.database._migration_writer import compare, file_name  # noqa: PLC0415  # loaded only if used
+    from restwell.database._migration_writer import compare, file_name
 
     migrations, folder, url = _writable()
     differences = asyncio.run(compare(migrations, url))
@@ -102,7 +103,7 @@ def write_migrations(title: str, *, may_be_empty: bool = False) -> None:
 
 def adopt_migrations(alembic: Path) -> None:
     """Write the revisions of a folder of Alembic into the empty folder of the application's migrations."""
-    from restwell.database._alembic_folder import convert  # noqa: PLC0415  # as above
+    from restwell.database._alembic_folder import convert
 
     migrations, folder, _ = _writable()
     if migrations.own_files:
@@ -113,6 +114,8 @@ def adopt_migrations(alembic: Path) -> None:
 
 def _writable() -> tuple[Migrations, Path, str]:
     """The migrations of the application, which may have none yet, their folder, and the URL of its database."""
+    from restwell.database._migration_files import MAY_BE_EMPTY
+
     MAY_BE_EMPTY.set(True)
     project, settings = load()
     migrations = create_app_to_inspect(project, settings).migrations
@@ -128,7 +131,8 @@ def _print_paths(paths: Iterable[Path]) -> None:
 
 
 def _check(migrations: Migrations, url: str) -> None:
-    from restwell.database._migration_writer import compare  # noqa: PLC0415  # loaded only if used
+    from restwell.database._migration_lint import lint
+    from restwell.database._migration_writer import compare
 
     drift = asyncio.run(compare(migrations, url)).sentences if migrations.metadata is not None else []
     findings = lint(migrations)
@@ -136,7 +140,7 @@ def _check(migrations: Migrations, url: str) -> None:
     for finding in findings:
         table.add_row(finding.revision, finding.rule, finding.statement, finding.advice)
     if findings:
-        Console(width=None if sys.stdout.isatty() else 200).print(table)
+        print_table(table)
     for sentence in drift:
         print(f"{sentence}: restwell migrate --new writes a migration, or correct the models")
     print(f"{len(migrations.files)} migrations, {len(findings) + len(drift)} findings")

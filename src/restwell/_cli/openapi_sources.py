@@ -15,7 +15,6 @@ from urllib.request import urlopen
 import msgspec
 
 from restwell._api._documents import faults_of
-from restwell._project import configured
 from restwell.errors import ConfigurationError
 
 Document = Mapping[str, Any]
@@ -83,6 +82,8 @@ def version_name(prefix: str) -> str:
 
 def snapshot_path(snapshot: str | None) -> str:
     """The path of the snapshots. ``{version}`` in it is the name of a version."""
+    from restwell._project import configured
+
     path = snapshot or configured("openapi")
     if path is None:
         advice = 'set openapi = "path" under [tool.restwell] in pyproject.toml, or --snapshot'

@@ -1,22 +1,25 @@
 """``restwell settings``: every setting with its value, its source and its meaning. Secrets are redacted."""
 
+from __future__ import annotations  # a command imports what it needs when it runs, so that its help is quick
+
 import re
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
 from msgspec import Struct
-from pydantic import SecretStr
-from pydantic.fields import FieldInfo
-from rich.console import Console
 from rich.table import Table
 
 from restwell._cli.loading import load
 from restwell._cli.setting_meanings import MEANINGS
-from restwell._project import setting_sources
-from restwell.settings import Section, Settings
+from restwell._cli.tables import print_table
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from restwell.settings import Settings
 
 REDACTED: Final = "***"
 _url: Final = re.compile(
@@ -35,6 +38,8 @@ class Setting(Struct, frozen=True):
 
 def settings(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List every setting with its value, its source and its meaning. Secrets are redacted."""
+    from restwell._project import setting_sources
+
     project, loaded = load()
     sources = setting_sources(project)
     places = {name: source.place for source in sources for name in source.values}
@@ -54,7 +59,7 @@ def settings(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     table = Table("setting", "value", "source", "meaning", box=None)
     for each in found:
         table.add_row(each.name, each.value if each.value is not None else "-", each.source, each.meaning)
-    Console(width=None if sys.stdout.isatty() else 200).print(table, markup=False)
+    print_table(table)
 
 
 def redacted(name: str, text: str) -> str:
@@ -72,6 +77,8 @@ def _without_credentials(url: re.Match[str]) -> str:
 
 
 def values_of(loaded: Settings) -> Iterator[tuple[str, Any, FieldInfo]]:
+    from restwell.settings import Section
+
     for name, field in type(loaded).model_fields.items():
         value = getattr(loaded, name)
         if isinstance(value, Section):
@@ -82,11 +89,15 @@ def values_of(loaded: Settings) -> Iterator[tuple[str, Any, FieldInfo]]:
 
 
 def _is_secret(value: object) -> bool:
+    from pydantic import SecretStr
+
     return isinstance(value, SecretStr) or (isinstance(value, tuple) and any(map(_is_secret, value)))
 
 
 def shown(value: Any) -> str | None:
     """A default: it is no secret."""
+    from pydantic import SecretStr
+
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
     if isinstance(value, tuple):

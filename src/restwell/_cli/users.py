@@ -31,7 +31,7 @@ def add(
     project, settings = load()
     app = create_app(project, settings)
     with needs_extra("auth", "restwell users"):
-        from restwell.accounts._seed import account_options, add_user  # noqa: PLC0415  # loaded only if used
+        from restwell.accounts._seed import account_options, add_user
     password = _read_password() if account_options(app).by_password else None
 
     async def run() -> None:

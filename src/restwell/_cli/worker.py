@@ -1,16 +1,18 @@
 """The command ``restwell worker``."""
 
+from __future__ import annotations  # a command imports what it needs when it runs, so that its help is quick
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from restwell import _startup as startup
 from restwell._cli.loading import create_app, load, with_database
-from restwell._startup import StartupReport
-from restwell._supervisor import supervise, worker_options
-from restwell.database import Database
 from restwell.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from restwell._startup import StartupReport
+    from restwell.database import Database
 
 
 def worker(
@@ -33,6 +35,9 @@ def worker(
     ] = None,
 ) -> None:
     """Run jobs until SIGTERM. The database schema must be at the newest revision."""
+    from restwell import _startup as startup
+    from restwell._supervisor import supervise, worker_options
+
     project, settings = load(serves=True)
     app = create_app(project, settings)
 

@@ -7,7 +7,6 @@ from restwell._dashboards._alerts import rules
 from restwell._dashboards._boards import BOARDS
 from restwell._dashboards._grafana import grafana_json
 
-RUNBOOK: Final = "docs/runbook.md"
 RULES: Final = "prometheus/restwell.rules.yml"
 
 
