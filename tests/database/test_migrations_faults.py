@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from migration_files import ONE, TWO, only, step
 from restwell.database import _migrations as migrations_module
 from restwell.database import _postgres as postgres_module
-from restwell.database import _sqlite as sqlite_module
+from restwell.database import _sqlite_connect as sqlite_connect_module
 from restwell.database import open_database
 from restwell.errors import ConfigurationError
 
@@ -78,9 +78,7 @@ async def test_a_held_lock_is_reported_after_the_last_attempt(
 ) -> None:
     """Regression: the command printed a stack trace. On SQLite a writer locks the whole database."""
     monkeypatch.setattr(postgres_module, "WAIT_SECONDS", 0.1)
-    monkeypatch.setattr(
-        sqlite_module, "PRAGMAS", sqlite_module.PRAGMAS.replace("busy_timeout = 5000", "busy_timeout = 100")
-    )
+    monkeypatch.setattr(sqlite_connect_module, "BUSY_TIMEOUT_MS", 100)
     monkeypatch.setattr(migrations_module, "LOCK_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(migrations_module, "LOCK_ATTEMPTS", 2)
     async with open_database(empty_url) as database, open_database(empty_url) as other:
@@ -108,9 +106,7 @@ async def test_migrate_waits_for_the_migration_of_another_process_and_logs_it(
 ) -> None:
     """Regression: the command waited for up to an hour and logged nothing."""
     monkeypatch.setattr(postgres_module, "MIGRATION_LOCK_SECONDS", 0.3)
-    monkeypatch.setattr(
-        sqlite_module, "PRAGMAS", sqlite_module.PRAGMAS.replace("busy_timeout = 5000", "busy_timeout = 300")
-    )
+    monkeypatch.setattr(sqlite_connect_module, "BUSY_TIMEOUT_MS", 300)
     monkeypatch.setattr(migrations_module, "LOCK_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(migrations_module, "LOCK_ATTEMPTS", 1)
     migrations = only(tmp_path, **{"0001_a": ONE})

@@ -22,6 +22,7 @@ from restwell.database import (
 )
 from restwell.database import _sqlite as sqlite_module
 from restwell.database import _sqlite_backup as backup_module
+from restwell.database import _sqlite_connect as connect_module
 from restwell.database._sqlite import SqliteDatabase, _with_timeout
 
 _note = query("writer.note", insert(table("notes", column("text"))).values(text=param("text")))
@@ -91,7 +92,7 @@ async def test_sqlite_limits_the_wait_for_the_writer(tmp_path: Path, monkeypatch
 async def test_an_sqlite_file_locked_by_another_process_raises_database_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_module, "PRAGMAS", sqlite_module.PRAGMAS.replace("= 5000", "= 100"))
+    monkeypatch.setattr(connect_module, "BUSY_TIMEOUT_MS", 100)
     async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
         other = apsw.Connection(str(tmp_path / "x.db"))
         other.execute("BEGIN IMMEDIATE")
@@ -108,18 +109,9 @@ async def test_sqlite_commits_durably_and_checks_foreign_keys(tmp_path: Path) ->
     """Breaks when a script stops at the first statement that returns a row, as a PRAGMA does: the defaults then
     apply."""
     async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
-        expected: dict[str, int | str] = {
-            "journal_mode": "wal",
-            "synchronous": 2,
-            "foreign_keys": 1,
-            "busy_timeout": 5_000,
-        }
+        expected: dict[str, int | str] = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
         for name, value in expected.items():
-            pragma = query(
-                "test.pragma",
-                text(f"SELECT {name if name != 'busy_timeout' else 'timeout'} FROM pragma_{name}"),
-                into=str,
-            )
+            pragma = query("test.pragma", text(f"SELECT {name} FROM pragma_{name}"), into=str)
             assert await database.one(pragma) == value
 
 
@@ -175,25 +167,6 @@ async def test_sqlite_rolls_back_a_transaction_it_cannot_commit(tmp_path: Path) 
             await tx.run_script("INSERT INTO p VALUES (1)")
             await tx.run_script("INSERT INTO t VALUES (1)")
         assert await database.one(count) == 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("held_seconds", "opens"), [(0.3, True), (2.0, False)])
-async def test_sqlite_waits_for_another_process_that_creates_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, held_seconds: float, opens: bool
-) -> None:
-    monkeypatch.setattr(sqlite_module, "PRAGMAS", "PRAGMA busy_timeout = 1")
-    monkeypatch.setattr(sqlite_module, "BUSY_TIMEOUT_MS", 1_000)
-    other = apsw.Connection(str(tmp_path / "x.db"))
-    other.execute("BEGIN EXCLUSIVE")
-    asyncio.get_running_loop().call_later(held_seconds, other.close)
-    if opens:
-        async with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
-            assert await database.one(one) == 1
-    else:
-        with pytest.raises(DatabaseUnavailable, match="locked"):
-            await open_database(f"sqlite:///{tmp_path / 'x.db'}").start()
-        await asyncio.sleep(1.1)
 
 
 @pytest.fixture

@@ -25,21 +25,14 @@ from restwell.database._facade import (
 )
 from restwell.database._query import Compiled, Query, query
 from restwell.database._sqlite_backup import back_up
+from restwell.database._sqlite_connect import BUSY_TIMEOUT_MS, configure
 from restwell.database._transaction import Transaction
 from restwell.errors import ConfigurationError
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT_MS: Final = 5_000
 READER_COUNT: Final = 2
 BEGIN: Final = "BEGIN IMMEDIATE"
-PRAGMAS: Final = f"""
-PRAGMA busy_timeout = {BUSY_TIMEOUT_MS};
-PRAGMA synchronous = FULL;
-PRAGMA foreign_keys = ON;
-PRAGMA temp_store = MEMORY;
-PRAGMA cache_size = -4096;
-"""
 _VIOLATIONS: Final = {
     apsw.SQLITE_CONSTRAINT_FOREIGNKEY: ForeignKeyViolation,
     apsw.SQLITE_CONSTRAINT_PRIMARYKEY: UniqueViolation,
@@ -192,7 +185,7 @@ class SqliteDatabase(Database):
     async def _connect(self) -> apsw.AsyncConnection:
         connection = await apsw.Connection.as_async(os.fspath(self._path))
         try:
-            await _in_thread(connection, _configure)
+            await _in_thread(connection, configure)
         except BaseException:
             await connection.aclose()  # otherwise its thread would keep the process alive
             raise
@@ -220,7 +213,7 @@ class SqliteDatabase(Database):
         durably. Raises DatabaseUnavailable if it cannot be written.
         """
         with _errors:
-            await asyncio.to_thread(back_up, self._path, target, _configure)
+            await asyncio.to_thread(back_up, self._path, target, configure)
 
     async def _fetch(self, compiled: Compiled, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
         return await (self._read if compiled.reads else self._write)(_fetch(compiled.sql, parameters))
@@ -356,21 +349,6 @@ async def _with_timeout(milliseconds: int, waiting: Coroutine[Any, Any, T]) -> T
             return await waiting
     except TimeoutError:
         raise DatabaseBusy from None
-
-
-def _configure(connection: apsw.Connection) -> None:
-    _exhaust(connection.execute(PRAGMAS))
-    # When processes open a new file at the same time, SQLite returns SQLITE_BUSY immediately, despite the busy timeout.
-    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
-    while True:
-        try:
-            connection.pragma("journal_mode", "wal")
-        except apsw.BusyError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
 
 
 def _then(end: Callable[[apsw.Connection], None], sql: str) -> Callable[[apsw.Connection], None]:
