@@ -1,12 +1,14 @@
 """The test client starts the production app and reports a failed startup, and jobs run in the process of the test."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
 from time_machine import TimeMachineFixture
 
-from restwell.jobs import JobState
+from restwell.jobs import JobContext, JobOperations, JobState, job
+from restwell.jobs._bulk_changes import BulkChanges
 from restwell.settings import DatabaseSettings, Settings
 from restwell.testing import ApiClient, finish_jobs, running
 from tiny.app import add_reminder, create_app
@@ -47,3 +49,27 @@ async def test_a_job_for_later_runs_when_the_clock_has_moved(
         time_machine.move_to(datetime.now(UTC) + timedelta(days=1, seconds=1))
         await finish_jobs(app)
         assert (await app.kit.jobs.get(job_id)).state == JobState.DONE
+
+
+async def test_jobs_that_wait_and_their_followers_are_finished_and_a_paused_queue_is_left(migrated: Settings) -> None:
+    """Fails if jobs that are ready or running are not waited for; and if a paused queue is, until the time is over."""
+    app = create_app(migrated)
+    done: list[int] = []
+
+    @job()
+    async def step(_context: JobContext, left: int) -> None:
+        await asyncio.sleep(0.2)
+        done.append(left)
+        if left:
+            await app.kit.jobs.enqueue(app.kit.database, step, left=left - 1)
+
+    app.kit.jobs.register([step])
+    async with running(app):
+        await app.kit.jobs.enqueue(app.kit.database, step, left=2)
+        await finish_jobs(app)
+        assert done == [2, 1, 0]
+        kit = app.kit
+        await JobOperations(kit.database, kit.jobs, BulkChanges(kit.database, kit.jobs)).pause("default")
+        waiting = await app.kit.jobs.enqueue(app.kit.database, step, left=0)
+        await finish_jobs(app, seconds=10)
+        assert (await app.kit.jobs.get(waiting)).state == JobState.READY
