@@ -1,6 +1,5 @@
 """Counts who calls which version of the API, and what of it is deprecated. ``restwell api usage`` reads it."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -55,8 +54,8 @@ class ApiUsage(Hook, Collector):
             own = route.lifecycle
             if own is not None and (prefix is None or own is not versions[prefix]):
                 self._deprecations[_labels(route.method, route.path, own)] = 1.0
-        self._requests: Counter[tuple[str, str]] = Counter()
-        self._deprecated: Counter[tuple[str, str, str]] = Counter()
+        self._requests: dict[tuple[str, str], int] = {}
+        self._deprecated: dict[tuple[str, str, str], int] = {}
 
     @property
     def is_needed(self) -> bool:
@@ -69,7 +68,8 @@ class ApiUsage(Hook, Collector):
         version, is_deprecated = self._versions.get(id(route)), route.lifecycle is not None
         if version is None and not is_deprecated:
             return
-        client = _client(context.caller)
+        caller = context.caller
+        client = _client(caller) if caller is not None else "anonymous"
         if version is not None:
             _count(self._requests, (version, client))
         if is_deprecated:
@@ -81,16 +81,17 @@ class ApiUsage(Hook, Collector):
         yield DEPRECATIONS.family(self._deprecations)
 
 
-def _count(counts: Counter[Any], key: tuple[str, ...]) -> None:
-    if key not in counts and len(counts) >= MAX_COUNTED:
-        key = ("",) * len(key)
-    counts[key] += 1
+def _count(counts: dict[Any, int], key: tuple[str, ...]) -> None:
+    try:
+        counts[key] += 1
+    except KeyError:
+        if len(counts) >= MAX_COUNTED:
+            key = ("",) * len(key)
+        counts[key] = counts.get(key, 0) + 1
 
 
 def _client(caller: object) -> str:
     """Who called: the id of a machine client, or the kind of another one, which must not become a label."""
-    if caller is None:
-        return "anonymous"
     if getattr(caller, "is_machine", False):
         identifier: UUID = caller.id  # type: ignore[attr-defined]  # an Actor, which the edge does not import
         return str(identifier)

@@ -112,10 +112,9 @@ class RateLimit(Hook):
     def on_response(self, context: RequestContext, headers: Headers) -> None:
         result = context.rate_limit
         if result is not None:
-            rate, remaining, seconds, allowed = result
-            name, policy = _policy(rate)
-            headers += (policy, (b"ratelimit", b"%b;r=%d;t=%d" % (name, remaining, seconds)))
-            if not allowed and self._warn_of_proxy and context.user_id is None:
+            name, policy = _policy(result.rate)
+            headers += (policy, (b"ratelimit", b"%b;r=%d;t=%d" % (name, result.remaining, result.reset_seconds)))
+            if not result.allowed and self._warn_of_proxy and context.user_id is None:
                 self._check_for_proxy(context)
         elif self._warn_of_uncounted and context.route is not None and context.route.has_guards and context.route.rate:
             self._warn_of_uncounted = False

@@ -39,18 +39,18 @@ _LENGTH: Final = len(_VALID)
 """Of a traceparent of version 00. Later versions may have more fields."""
 _NO_TRACE_ID: Final = "0" * 32
 _NO_SPAN_ID: Final = "0" * 16
-_SAMPLED: Final = frozenset(f"{first:x}{last}" for first in range(16) for last in "13579bdf")
+_ODD_DIGITS: Final = "13579bdf"
 _BATCH: Final = 64
 _random: Final = random.Random()  # noqa: S311  # no secrets; apart from ``random.seed`` of the application
-_new_ids: Final[list[tuple[str, str]]] = []
+unused_ids: Final[list[tuple[str, str]]] = []
 """Ids that were not used yet. One at a time would cost each request half a microsecond."""
-_new_span_ids: Final[list[str]] = []
+unused_span_ids: Final[list[str]] = []
 
 
 def _start_again() -> None:
     """A forked process has ids of its own."""
-    _new_ids.clear()
-    _new_span_ids.clear()
+    unused_ids.clear()
+    unused_span_ids.clear()
     _random.seed()
 
 
@@ -122,15 +122,15 @@ Tasks that it starts inherit all three.
 
 def new_ids() -> tuple[str, str]:
     """A random trace id, and the id of its first span, which is the second half of it."""
-    if not _new_ids:
-        _new_ids.extend((trace_id, trace_id[16:]) for trace_id in _random_ids(16))
-    return _new_ids.pop()
+    if not unused_ids:
+        unused_ids.extend([(trace_id, trace_id[16:]) for trace_id in _random_ids(16)])
+    return unused_ids.pop()
 
 
 def new_span_id() -> str:
-    if not _new_span_ids:
-        _new_span_ids.extend(_random_ids(8))
-    return _new_span_ids.pop()
+    if not unused_span_ids:
+        unused_span_ids.extend(_random_ids(8))
+    return unused_span_ids.pop()
 
 
 def _random_ids(size: int) -> list[str]:
@@ -149,9 +149,9 @@ def parse_traceparent(sent: bytes) -> tuple[str, str, bool] | None:
         return parse_traceparent(known) if more.startswith(b"-") and not known.startswith(b"00") else None
     text = sent.decode("ascii")
     trace_id, span_id = text[3:35], text[36:52]
-    if trace_id == _NO_TRACE_ID or span_id == _NO_SPAN_ID or text.startswith("ff"):
+    if trace_id == _NO_TRACE_ID or span_id == _NO_SPAN_ID or text[:2] == "ff":
         return None
-    return trace_id, span_id, text[53:] in _SAMPLED
+    return trace_id, span_id, text[54] in _ODD_DIGITS
 
 
 def traceparent() -> str | None:

@@ -5,7 +5,7 @@ forward by one interval. A request is rejected if that would move it further ahe
 at a window boundary, and one number per client is enough.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -13,7 +13,7 @@ from msgspec.structs import force_setattr
 NANOSECONDS: Final = 1_000_000_000
 
 
-class Rate(Struct, frozen=True):
+class Rate(Struct, frozen=True, cache_hash=True):
     """A burst of ``count`` requests, and one more every ``seconds / count``.
 
     Routes with the same ``name`` share one quota.
@@ -34,7 +34,7 @@ class Rate(Struct, frozen=True):
         return Rate(self.name, max(1, round(self.count * factor)), self.seconds)
 
 
-class RateLimitResult(NamedTuple):
+class RateLimitResult(Struct, frozen=True):
     """The result of counting one request. ``remaining``: how many more requests are allowed now.
 
     ``reset_seconds``: when the quota is full again, or, if the request was not allowed, when the next request is
