@@ -102,7 +102,6 @@ async def test_every_query_of_the_dashboards_and_alerts_returns_a_series(empty_u
         )
         wrong: list[Asked] = []
         with working(tmp_path, cwd=ROOT, **settings):
-            wrong: list[Asked] = []
             for attempt in range(ATTEMPTS):  # a busy machine sends too few requests for a rate of five seconds
                 await asyncio.gather(
                     *(load(served.url, address, f"{attempt} {number}", buyer.tokens, product) for number in range(2))
