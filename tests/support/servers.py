@@ -309,7 +309,7 @@ def serve_into(
     env = {**os.environ, **own, **environment, "PORT": str(port), RUN: run}
     with log.open("wb") as output:
         written = output.fileno() if sink is None else sink
-        process = _started(command, cwd, env, written)
+        process = started(command, cwd, env, written)
     served = Served(process, f"http://127.0.0.1:{port}", log)
     try:
         wait_until(served.is_ready, process, served)
@@ -328,7 +328,7 @@ def working(folder: Path, *arguments: str, cwd: Path = ROOT, **environment: str)
     run, log = str(uuid4()), folder / f"worker-{uuid4().hex}.log"
     env = {**os.environ, "RUNTIME_DIR": str(folder / "cache"), **environment, RUN: run}
     with log.open("wb") as output:
-        process = _started((RESTWELL, "worker", *arguments), cwd, env, output.fileno())
+        process = started((RESTWELL, "worker", *arguments), cwd, env, output.fileno())
     worker = Served(process, "", log)
     try:
         wait_until(lambda: "worker_started" in worker.output, process, worker)
@@ -339,7 +339,7 @@ def working(folder: Path, *arguments: str, cwd: Path = ROOT, **environment: str)
         assert_nothing_left(run, process.pid)
 
 
-def _started(command: tuple[str | Path, ...], folder: Path, environment: Mapping[str, str], output: int) -> Process:
+def started(command: tuple[str | Path, ...], folder: Path, environment: Mapping[str, str], output: int) -> Process:
     """A fork for ``restwell serve`` and ``restwell worker``, unless the interpreter itself is to start differently."""
     own = {name for name in environment if environment[name] != os.environ.get(name)}
     differs = any(name.startswith(("LD_", "PYTHON")) and name != "PYTHONPATH" for name in own)

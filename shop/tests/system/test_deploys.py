@@ -2,71 +2,29 @@
 
 import asyncio
 import itertools
-import os
 import shutil
-import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import pytest
 
 from api_client import Json
+from nodes import Node
 from order_load import Attempt, audit, create_product, sign_in_customer
-from processes import RUN, assert_nothing_left, children_of
 from restwell.testing import FaultProxy
 from reverse_proxy import nginx
 from scoreboard import Score
-from servers import NEEDS, RESTWELL, SETTINGS, TLS, Served, free_port, restwell, wait_until
+from servers import NEEDS, TLS, restwell
 from shop_client import ShopClient
 
 CLIENTS = 16
 DRAIN_SECONDS = 2
 """More than nginx keeps an idle connection to a server, and than a load balancer takes to see that one stops."""
 POLL_SECONDS = 0.5
-
-
-class Node:
-    """A server on its own port, which can be stopped and started again."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.port = free_port()
-        self._folder = folder
-        self._run = str(uuid4())
-        own = {name: value.replace("{folder}", str(folder)) for name, value in SETTINGS.items()}
-        self._environment = {**os.environ, **own, **environment, "PORT": str(self.port), RUN: self._run}
-
-    def start(self) -> None:
-        log = self._folder / f"server-{self.port}.log"
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [RESTWELL, "serve"], cwd=self._folder, env=self._environment, stdout=output, stderr=output
-            )
-        self.served = Served(process, f"http://127.0.0.1:{self.port}", log)
-        wait_until(self.served.is_ready, process, self.served)
-
-    def stop(self) -> float:
-        """The seconds that it took."""
-        began = time.monotonic()
-        self.served.process.send_signal(signal.SIGTERM)
-        assert self.served.process.wait(60) == 0, self.served.output
-        return time.monotonic() - began
-
-    def reload(self) -> None:
-        """Replace all workers."""
-        before = set(children_of(self.served.process.pid))
-        self.served.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: not before & set(children_of(self.served.process.pid)), self.served.process, self.served)
-
-    def close(self) -> None:
-        self.served.process.kill()
-        self.served.process.wait()
-        assert_nothing_left(self._run)
 
 
 Change = Callable[[tuple[Node, Node], int], float]
