@@ -105,6 +105,9 @@ class Load:
                     return
                 if answer.status_code == 401 and current + 1 < len(admins):
                     current += 1
+                    there = await self._send(admin, "product", "GET", path)
+                    if there is not None and there.json()["price_cents"] != self.price:
+                        self.failures.append(f"change: lost, {self.price} is {there.json()['price_cents']}")
                 elif answer.status_code == 200:
                     self.price += 1
                 else:
