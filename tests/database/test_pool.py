@@ -114,7 +114,9 @@ async def test_a_cancelled_statement_ends_on_the_server_and_its_connection_is_re
     began = time.monotonic()
     assert await asyncio.gather(*(opened.one(one) for _ in range(3))) == [1, 1, 1]
     assert time.monotonic() - began < 1
-    assert await fetch_value(opened, SLEEPING) == 0
+    async with asyncio.timeout(10):  # two connections may have served all three, and the last one not be free yet
+        while await fetch_value(opened, SLEEPING):
+            await asyncio.sleep(0.05)
     assert stats(opened).open == 3
 
 

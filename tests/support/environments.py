@@ -37,4 +37,4 @@ def assert_ignores_user_signals(served: Served) -> None:
         os.kill(process, signal.SIGUSR2)
     time.sleep(0.2)
     assert served.process.poll() is None
-    assert descendants_of(served.process.pid) == started
+    assert set(started) <= set(descendants_of(served.process.pid))
