@@ -1,5 +1,6 @@
 """A client of another service: errors by type, deadlines that shrink, repeats, and a circuit breaker."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -119,6 +120,7 @@ async def test_calls_of_a_service_that_hangs_fail_at_once_until_it_answers(
                 break
             except ServiceUnavailable:
                 assert time.monotonic() < ends, "the breaker stays open"
+                await asyncio.sleep(0.1)
 
 
 async def test_a_client_connects_again_to_a_service_that_was_restarted(grpc_settings: Settings) -> None:
