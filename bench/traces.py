@@ -72,6 +72,13 @@ async def send_requests(wait: float, results: TextIO) -> None:
     gc.collect()
     gc.freeze()
     await app.kit.start()
+    try:
+        await answer_lines(app, wait, results)
+    finally:
+        await app.kit.close()
+
+
+async def answer_lines(app: Any, wait: float, results: TextIO) -> None:
     answers: list[dict[str, Any]] = []
 
     async def keep(message: Any) -> None:
@@ -101,7 +108,6 @@ async def send_requests(wait: float, results: TextIO) -> None:
         if wait:
             await asyncio.sleep(wait)
         print(thread, time.process_time() - process, file=results, flush=True)
-    await app.kit.close()
 
 
 class Build:
@@ -117,6 +123,7 @@ class Build:
             "DATABASE_URL": f"sqlite:///{folder / 'shop.db'}",
             "LOG_FORMAT": "json",
             "RATE_LIMIT_SCALE": "1000000",
+            "REQUEST_TIMEOUT_SECONDS": "60",
             **dict(one.split("=", 1) for one in settings),
         }
         for command in ("migrate", "seed"):
