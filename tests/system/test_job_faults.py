@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -27,6 +27,7 @@ from jobs_app.broken import VARIABLE, break_on_purpose
 from jobs_harness import JobsHarness, open_harness
 from processes import descendants_of
 from rabbit import rabbit_program, rabbit_server
+from restwell.database import DatabaseBusy
 from scoreboard import Score
 from servers import NEEDS, ROOT, redis_program, redis_server, restwell, working
 
@@ -202,19 +203,35 @@ async def test_a_suspended_worker_cannot_complete_a_reclaimed_job_j4(
             while len(await audit.running_jobs(harness)) < 4:
                 await asyncio.sleep(0.05)
             stopped = (first.process.pid, *descendants_of(first.process.pid))
-            for process in stopped:
-                os.kill(process, signal.SIGSTOP)
+            send(signal.SIGSTOP, stopped)
             try:
                 if not score.size(small=False, full=True):
-                    await harness.database.run(audit.expire_leases)  # as after half a minute
+                    await expire_leases(harness, stopped)
                 with working(tmp_path, "--concurrency=4", **environment(harness)):
                     await audit.wait_until_finished(harness, 90)
             finally:
-                for process in stopped:
-                    os.kill(process, signal.SIGCONT)
+                send(signal.SIGCONT, stopped)
             await asyncio.sleep(3)
     await audit.assert_each_took_effect_once(harness, 4 * rounds)
     score.note(f"{4 * rounds} jobs of {rounds} workers: 0 stale completions")
+
+
+async def expire_leases(harness: JobsHarness, stopped: Iterable[int]) -> None:
+    """As after half a minute. While a stopped process is in a transaction, SQLite has no other writer: stop it later."""
+    while True:
+        try:
+            await harness.database.run(audit.expire_leases)
+        except DatabaseBusy:
+            send(signal.SIGCONT, stopped)
+            await asyncio.sleep(0.1)
+            send(signal.SIGSTOP, stopped)
+        else:
+            return
+
+
+def send(number: signal.Signals, processes: Iterable[int]) -> None:
+    for process in processes:
+        os.kill(process, number)
 
 
 @without_brokers
