@@ -217,7 +217,7 @@ async def test_a_suspended_worker_cannot_complete_a_reclaimed_job_j4(
 
 
 async def expire_leases(harness: JobsHarness, stopped: Iterable[int]) -> None:
-    """As after half a minute. While a stopped process is in a transaction, SQLite has no other writer: stop it later."""
+    """As after half a minute. While a stopped process has a transaction, SQLite has no other writer: stop it again."""
     while True:
         try:
             await harness.database.run(audit.expire_leases)
