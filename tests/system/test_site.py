@@ -25,9 +25,14 @@ WIDE: Final = {"width": 1440, "height": 900}
 LINK: Final = re.compile(r"""<a\s[^>]*?href="?([^"\s>]+)""")
 RESOURCE: Final = re.compile(r"""<(?:script|link|img|iframe|source)\s[^>]*?(?:src|href)="?([^"\s>]+)""")
 ID: Final = re.compile(r"""\s(?:id|name)="?([^"\s>]+)""")
+TEXT: Final = re.compile(r"^( *)```text\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+COLUMNS: Final = re.compile(r"\S {2,}\S|^ +[|v]$", re.MULTILINE)
+"""What a drawing in characters has, and the output of a command has not."""
+LONGEST: Final = 40
+"""Characters of code that a phone of 360 pixels shows in a line."""
 SPECIAL: Final = {"404.html"}
 SHOWN: Final = ("/", "/tutorial/", "/comparison/", "/limits/", "/scoreboard/", "/settings/", "/api/restwell.web/")
-"""Pages with the longest lines, the widest tables and diagrams."""
+"""Pages with the longest lines and the widest tables."""
 
 
 def build(folder: Path) -> "subprocess.CompletedProcess[str]":
@@ -96,6 +101,18 @@ def test_the_site_has_llms_txt_with_pages_that_exist(site: Path, pages: dict[str
     listed = re.findall(r"^- \[.+?\]\((.+?)\): ", (site / "llms.txt").read_text(), re.MULTILINE)
     assert len(listed) > 40
     assert {f"/{path}" for path in listed} <= pages.keys()
+
+
+def test_a_drawing_fits_a_phone() -> None:
+    """Fails if a drawing is so wide that its page scrolls it sideways: a phone shows half of it."""
+    drawings = [
+        (page.name, drawing)
+        for page in (ROOT / "docs").glob("*.md")
+        for _, drawing in TEXT.findall(page.read_text())
+        if COLUMNS.search(drawing)
+    ]
+    assert drawings
+    assert [name for name, drawing in drawings if max(map(len, drawing.splitlines())) > LONGEST] == []
 
 
 @contextmanager
