@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run clients image test test-kit test-shop test-installed test-litestar-next test-quick quick-features quick-rest quick-shop .venv/.servers coverage scoreboard bench deploy-check dist smoke check docs docs-serve reference format api proto lock clean
+.PHONY: help run clients image test test-kit test-shop test-generated test-installed test-litestar-next test-quick quick-features quick-rest quick-shop .venv/.servers coverage scoreboard bench deploy-check dist smoke check docs docs-serve reference format api proto lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,10 @@ test-kit: .venv/.servers ## Run the tests of the kit (ARGS="tests/cache -k redis
 
 test-shop: .venv/.servers ## Run the tests of the shop (ARGS="tests/orders" for some)
 	@cd shop && ../$(BIN)/pytest $(PARALLEL) --quiet --no-header --durations=10 $(ARGS)
+
+test-generated: .venv/.servers ## Run twenty random resources of restwell generate (SEED=: those of an earlier run, which printed it)
+	@SEED=$${SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} && export SEED && echo "SEED=$$SEED" && \
+	  RESOURCES=10 $(BIN)/pytest --quiet --no-header tests/cli/test_generate.py $(ARGS)
 
 test-installed: .venv/.servers ## Run the tests of the shop against the installed wheels (ARGS="tests/orders" for some)
 	@rm -rf build && $(PIP) wheel --no-deps --no-build-isolation --wheel-dir build . ./shop
