@@ -89,7 +89,7 @@ def random_resource(random: Random, name: str, tables: list[str]) -> list[str]:
         *(f"ref:{table}" for table in random.sample(tables, min(2, len(tables)))),
     ]
     chosen = random.sample(types, random.randint(1, len(types)))
-    names = random.sample([*NAMES[:-2], "select", "from_date", "x", "note2", "address"], len(chosen))
+    names = random.sample([*NAMES[:-2], "select", "from_date", "x", "note2", "e_mail"], len(chosen))
     fields = [f"{field}:{kind}{random.choice(['', '?'])}" for field, kind in zip(names, chosen, strict=True)]
     return ["generate", "resource", name, *dict.fromkeys(fields)]
 
