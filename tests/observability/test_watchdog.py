@@ -226,6 +226,28 @@ async def test_the_watchdog_uses_little_cpu_time() -> None:
     assert time.process_time() - cpu < 0.04 * (time.monotonic() - began)
 
 
+@pytest.mark.slow
+async def test_a_log_line_that_cannot_be_written_does_not_end_the_watchdog(
+    watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails if the next tick is set after the check: the loop then counts as blocked for ever."""
+
+    class Closed:
+        def warning(self, *_: object, **__: object) -> None:
+            raise ValueError("I/O operation on closed file")
+
+    failed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context["exception"]))
+    with monkeypatch.context() as patched:
+        patched.setattr("restwell.observability._watchdog.log", Closed())
+        compute(0.3)
+        await asyncio.sleep(0.3)
+    assert isinstance(failed[0], ValueError)
+    compute(0.3)
+    await asyncio.sleep(0.3)
+    assert len(watchdog.blocks) > 1
+
+
 async def test_the_watchdog_ends_its_thread_when_closed() -> None:
     others = set(threading.enumerate())
     for _ in range(3):

@@ -116,18 +116,20 @@ class Watchdog(Collector):
         yield BLOCKED_SECONDS.family(self._seconds)
 
     def _tick(self) -> None:
-        """Runs in the loop."""
-        self._check()
+        """Runs in the loop. A check that fails, because its log line cannot be written, is not the last."""
         self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+        self._check()
 
     def _check(self) -> None:
         """Compare the time since the last tick with the interval."""
         now = time.monotonic()
         delay = now - self._last_tick - TICK_SECONDS
         self._delays.observe(max(0.0, delay))
-        if delay > LIMIT_SECONDS:
-            self._check_delay(delay)
-        self._record_tick(now)
+        try:
+            if delay > LIMIT_SECONDS:
+                self._check_delay(delay)
+        finally:
+            self._record_tick(now)
 
     def _check_delay(self, delay: float) -> None:
         blocked = delay - (self._cpu_wait_seconds() - self._cpu_wait)
