@@ -196,7 +196,8 @@ async def test_a_flood_of_sign_ins_does_not_slow_other_requests(
     score.note(f"{statuses.get(401, 0)} refused, {statuses.get(503, 0)} sent away")
     score.note(f"p95 of the own account {before:.1f} ms before, {during:.1f} ms meanwhile")
     assert set(statuses) == {401, 503}
-    assert during - before < score.size(500, 50)
+    # A busy machine slows the flood's other requests as it slows those before it.
+    assert during - before < score.size(max(500, 20 * before), 50)
 
 
 async def waits_of(person: ApiClient, seconds: float) -> list[float]:
