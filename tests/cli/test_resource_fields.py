@@ -54,6 +54,12 @@ TABLES = {"products": "add_product", "people": "add_person", "cities": ""}
             "order: Annotated[float, Meta(ge=0.5)]",
             ("2.5", "1.5"),
         ),
+        (  # a word of SQLite, and not of PostgreSQL
+            "set:float:0.5..",
+            'Column("set", Float, CheckConstraint("\\"set\\" >= 0.5", name="reviews_set"), nullable=False)',
+            "set: Annotated[float, Meta(ge=0.5)]",
+            ("2.5", "1.5"),
+        ),
         (
             "price:decimal:10,2:0..",
             'Column("price", FixedPoint(10, 2), CheckConstraint("price >= 0", name="reviews_price"), nullable=False)',

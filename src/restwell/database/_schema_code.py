@@ -157,8 +157,8 @@ def quoted(text: str) -> str:
 
 
 def sql_name(name: str) -> str:
-    """An identifier of SQL, quoted if it must be."""
-    return DIALECTS["postgresql"].identifier_preparer.quote(name)
+    """An identifier of SQL, quoted if one of the databases needs it: ``set`` is a word of SQLite only."""
+    return max((dialect.identifier_preparer.quote(name) for dialect in DIALECTS.values()), key=len)
 
 
 def specification(column: Column[Any]) -> str:
