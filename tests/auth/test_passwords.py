@@ -57,6 +57,13 @@ async def test_an_uncommon_password_is_accepted(fast: Passwords) -> None:
     assert await fast.verify("correct horse battery staple", hashed)
 
 
+async def test_passwords_are_hashed_after_close_too(fast: Passwords) -> None:
+    """Fails with one pool for ever: the second start of an application in a test then cannot sign anybody in."""
+    for _ in range(2):
+        assert await fast.verify("correct horse", await fast.hash("correct horse"))
+        fast.close()
+
+
 async def test_hashing_threads_have_a_lower_priority(fast: Passwords) -> None:
     if sys.platform != "linux":
         pytest.skip("only Linux has a priority per thread")

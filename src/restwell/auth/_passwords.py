@@ -57,7 +57,7 @@ class Passwords:
         self.policy = PasswordPolicy()
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
         _release_memory_after_use()
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords", initializer=_lower_thread_priority)
+        self._pool: ThreadPoolExecutor | None = None
         self._pending = 0
         self._dummy_hash = _unmatchable_hash(memory_kib, passes)
 
@@ -86,7 +86,10 @@ class Passwords:
         return self._hasher.check_needs_rehash(hashed)
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """End the threads. The next call starts them again, as when an application is started twice."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _matches(self, password: str, hashed: str) -> bool:
         try:
@@ -97,6 +100,8 @@ class Passwords:
     async def _in_pool(self, call: Callable[[], T]) -> T:
         if self._pending >= MAX_PENDING:
             raise PasswordsBusy
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords", initializer=_lower_thread_priority)
         self._pending += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
