@@ -31,8 +31,20 @@ COLUMNS: Final = re.compile(r"\S {2,}\S|^ +[|v]$", re.MULTILINE)
 LONGEST: Final = 40
 """Characters of code that a phone of 360 pixels shows in a line."""
 SPECIAL: Final = {"404.html"}
-SHOWN: Final = ("/", "/tutorial/", "/comparison/", "/limits/", "/scoreboard/", "/settings/", "/api/restwell.web/")
+SHOWN: Final = (
+    "/",
+    "/tutorial/",
+    "/releases/",
+    "/comparison/",
+    "/limits/",
+    "/scoreboard/",
+    "/settings/",
+    "/api/restwell.web/",
+)
 """Pages with the longest lines and the widest tables."""
+SCROLLED: Final = """[...document.querySelectorAll(":is(.language-text, .language-sh) code")]
+    .filter(code => code.scrollWidth > code.clientWidth).map(code => code.textContent)"""
+"""The commands and outputs of which a screen does not show the whole width."""
 
 
 def build(folder: Path) -> "subprocess.CompletedProcess[str]":
@@ -128,7 +140,10 @@ def served(folder: Path) -> Iterator[str]:
 
 @pytest.mark.integration
 def test_a_browser_shows_the_site_without_an_outside_request(site: Path) -> None:
-    """On a phone and a wide screen, in the light and the dark. Fails if a font or a script comes from another host."""
+    """On a phone and a wide screen, in the light and the dark. Fails if a font or a script comes from another host.
+
+    Fails too if a page, a command or an output scrolls sideways.
+    """
     with served(site) as url, browser_page() as page:
         outside: list[str] = []
         faults: list[str] = []
@@ -141,6 +156,7 @@ def test_a_browser_shows_the_site_without_an_outside_request(site: Path) -> None
                 page.goto(url + path)
                 width = page.evaluate("document.documentElement.scrollWidth")
                 assert width <= size["width"], f"{path} is {width} pixels wide on a screen of {size['width']}"
+                assert page.evaluate(SCROLLED) == [], path
             background = page.evaluate("getComputedStyle(document.body).backgroundColor")
             brightness = sum(map(int, re.findall(r"\d+", background)[:3]))
             assert (brightness > 600) == (scheme == "light"), background
