@@ -73,9 +73,15 @@ def test_migrations_are_written_from_the_models_and_drift_is_found(tmp_path: Pat
 
 
 def test_an_application_without_models_or_a_folder_is_told_what_to_name(tmp_path: Path) -> None:
+    """Fails if ``--check`` reports no findings as if it had compared models and schema."""
     (tmp_path / "empty.py").write_text("from restwell import Restwell\napp = Restwell().app([])\n")
     env = {"RESTWELL_APP": "empty:app", "DATABASE_URL": f"sqlite:///{tmp_path}/notes.db"}
     assert "kit.app(migrations=...)" in restwell("migrate", "--new", "x", cwd=tmp_path, **env).stderr
     code = NOTES.format(more="").replace(", metadata=metadata)", ")")
     (tmp_path / "empty.py").write_text(code)
     assert "kit.app(..., metadata=...)" in restwell("migrate", "--new", "x", cwd=tmp_path, **env).stderr
+    (tmp_path / "migrations/versions").mkdir(parents=True)
+    (tmp_path / "migrations/versions/0001_notes.py").write_text(CREATED)
+    checked = restwell("migrate", "--check", cwd=tmp_path, **env)
+    not_compared = "models and schema were not compared: name the tables with kit.app(..., metadata=...)\n"
+    assert (checked.returncode, checked.stdout) == (0, f"{not_compared}1 migrations, 0 findings\n")

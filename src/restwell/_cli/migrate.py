@@ -143,6 +143,8 @@ def _check(migrations: Migrations, url: str) -> None:
         print_table(table)
     for sentence in drift:
         print(f"{sentence}: restwell migrate --new writes a migration, or correct the models")
+    if migrations.metadata is None and migrations.folder is not None:
+        print("models and schema were not compared: name the tables with kit.app(..., metadata=...)")
     print(f"{len(migrations.files)} migrations, {len(findings) + len(drift)} findings")
     if findings or drift:
         raise SystemExit(EXIT_FINDINGS)
