@@ -48,6 +48,7 @@ LAYERS = [  # a module may import those of its own set and above
         "settings_values",
         "signing",
         "systemd",
+        "terminal",
     },
     {"settings", "settings_files", "observability", "mail", "tracing"},
     {"database", "migrations", "auth"},

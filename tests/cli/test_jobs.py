@@ -58,6 +58,21 @@ async def test_dead_jobs_are_listed_retried_cancelled_and_discarded(
     assert (code, len(ids_in(rest, "raise_system_exit")), rest.count(dead)) == (0, 1, 0)
 
 
+async def test_a_job_is_shown_without_commands_to_the_terminal(environment: dict[str, str], tmp_path: Path) -> None:
+    """Fails if an argument or an error, which a client may have chosen, clears the terminal or sets its title."""
+    text = "\x1b]0;title\x07\x9b2J\rdone"
+    async with open_harness(environment["DATABASE_URL"], sample_jobs.ALL, make=False) as harness, harness.worker():
+        job_id = str(await harness.enqueue(sample_jobs.fail_permanently, text=text))
+        await harness.wait_until_finished()
+    escaped = r"PermanentFailure: \x1b]0;title\x07\x9b2J\rdone"
+    code, shown = await run(environment, tmp_path, "show", job_id)
+    assert (code, shown.splitlines()[-1]) == (0, f"  restwell.errors.{escaped}")
+    assert r"\u001b]0;title\u0007\x9b2J\rdone" in shown
+    code, listed = await run(environment, tmp_path, "list")
+    assert (code, escaped in listed) == (0, True)
+    assert all(each.isprintable() or each == "\n" for each in shown + listed)
+
+
 async def test_all_jobs_that_match_are_changed_by_a_worker(environment: dict[str, str], tmp_path: Path) -> None:
     code, said = await run(environment, tmp_path, "retry", "--name=fail_permanently")
     assert (code, said.partition(" as job ")[0]) == (0, "1 match; a worker changes them")

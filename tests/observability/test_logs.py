@@ -12,6 +12,7 @@ import pytest
 import structlog
 from msgspec import Struct
 
+from restwell._terminal import printable_in_colors
 from restwell.observability._log_output import output
 from restwell.observability._logs import JsonLogWriter, configure_logs
 from restwell.settings import LogSettings
@@ -109,6 +110,16 @@ def test_the_pretty_format_is_plain_text(capsys: pytest.CaptureFixture[str]) -> 
     assert "hello" in out
     with pytest.raises(json.JSONDecodeError):
         json.loads(out)
+
+
+def test_a_pretty_line_has_no_command_to_the_terminal_but_colors(capsys: pytest.CaptureFixture[str]) -> None:
+    """Fails if the path of a request, or the text of an exception, clears the terminal or sets its title."""
+    configure_logs(LogSettings(format="pretty"))
+    structlog.get_logger("x").error("request", path="/\x1b]0;title\x07", exc_info=ValueError("no \x1bc\x9bJ"))
+    text = written(capsys)
+    assert r"/\x1b]0;title\x07" in text
+    assert r"no \x1bc\x9bJ" in text
+    assert printable_in_colors(text) == text
 
 
 def test_the_default_format_is_json_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,8 +54,8 @@ async def fail(context: JobContext, until_attempt: int = 100) -> int:
 
 
 @job()
-async def fail_permanently(_context: JobContext) -> None:
-    raise PermanentFailure("the address does not exist")
+async def fail_permanently(_context: JobContext, text: str = "the address does not exist") -> None:
+    raise PermanentFailure(text)
 
 
 @job(max_attempts=1, secret_arguments=["code"])

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
+from restwell._terminal import printable
 from restwell.errors import AppError, ConfigurationError
 
 EXIT_CONFIGURATION: Final = 2
@@ -89,7 +90,7 @@ def exit_on_errors() -> Iterator[None]:
 
 
 def print_faults(faults: Sequence[str]) -> None:
-    print(*(f"restwell: {fault}" for fault in faults), sep="\n", file=sys.stderr, flush=True)
+    print(*(printable(f"restwell: {fault}") for fault in faults), sep="\n", file=sys.stderr, flush=True)
 
 
 def _root(app: Annotated[str | None, typer.Option(help="The application, as module:name.")] = None) -> None:

@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from restwell._cli.loading import create_app_to_inspect, load_project
+from restwell._terminal import printable
 
 EXIT_FINDINGS: Final = 1
 
@@ -27,7 +28,7 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(findings), indent=2) + b"\n")
     else:
         for finding in findings:
-            print(f"{finding.level:<8} {finding.place}: {finding.message}")
+            print(printable(f"{finding.level:<8} {finding.place}: {finding.message}"))
         print(f"{len(CHECKS)} checks, {len(findings)} finding{'' if len(findings) == 1 else 's'}")
     if any(finding.level != "hint" for finding in findings):
         raise SystemExit(EXIT_FINDINGS)

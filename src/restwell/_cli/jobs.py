@@ -4,6 +4,8 @@ from __future__ import annotations  # a command imports what it needs when it ru
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 from uuid import UUID
 
@@ -13,6 +15,7 @@ from rich.table import Table
 
 from restwell._cli.loading import create_app, load
 from restwell._cli.tables import print_table
+from restwell._terminal import printable
 from restwell.errors import AppError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -74,7 +77,7 @@ def list_jobs(
         print_table(table)
     if listed.next is not None:
         print(f"more: --before={listed.next.id}")
-    print("; ".join(queues) or "no jobs are scheduled, ready, running, parked or dead")
+    print(printable("; ".join(queues)) or "no jobs are scheduled, ready, running, parked or dead")
 
 
 @commands.command()
@@ -87,9 +90,10 @@ def show(job_id: Annotated[UUID, typer.Argument(help="Job id.")]) -> None:
     found = _with_jobs(read)
     for name, value in msgspec.structs.asdict(found.job).items():
         if value is not None:
-            print(f"{name:<13} {value}")
+            print(printable(f"{name:<13} {f'{value:%F %T} UTC' if isinstance(value, datetime) else value}"))
     for one in reversed(found.failures):
-        print(f"\nattempt {one.attempt} failed at {one.failed_at:%F %T} UTC: {one.error}\n{one.traceback}".rstrip())
+        print(f"\nattempt {one.attempt} failed at {one.failed_at:%F %T} UTC")
+        print(indent(printable((one.traceback or one.error).rstrip()), "  "))  # a traceback ends with the error
 
 
 @commands.command()

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import structlog
 from msgspec import Struct
 
+from restwell._terminal import printable_in_colors
 from restwell.observability._log_output import output, to_json
 from restwell.observability._trace import add_ids
 from restwell.settings import LogSettings
@@ -121,7 +122,7 @@ class _Renderer:
         self._renderers: list[structlog.typing.Processor]
         if pretty:
             traceback = structlog.dev.RichTracebackFormatter(show_locals=False)
-            self._renderers = [structlog.dev.ConsoleRenderer(exception_formatter=traceback)]
+            self._renderers = [structlog.dev.ConsoleRenderer(exception_formatter=traceback), _make_printable]
         else:
             self._renderers = [structlog.processors.format_exc_info, _render_json]
 
@@ -134,6 +135,10 @@ class _Renderer:
         except Exception:  # noqa: BLE001  # a value may be of any class, and its ``repr`` may raise
             return to_json(values).decode()
         return str(rendered)
+
+
+def _make_printable(_logger: object, _method: str, line: Any) -> str:
+    return printable_in_colors(line)
 
 
 def _render_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
