@@ -182,6 +182,18 @@ async def test_an_unreachable_gateway_is_unavailable() -> None:
     await gateway.close()
 
 
+async def test_the_fake_gateway_caches_little_of_its_file(tmp_path: Path) -> None:
+    """Fails if the memory of a worker grows with its payments, up to the page cache of the application's database."""
+    fake = FakeGateway(f"fake:///{tmp_path}/payments.db")
+    await fake.prepare("o", 100, "EUR", "x")
+    before = apsw.memory_used()
+    for number in range(10):
+        await fake.prepare(f"o {number}", 100, "EUR", "x" * 200_000)
+    used = apsw.memory_used() - before
+    await fake.close()
+    assert used < 1_000_000
+
+
 @pytest.mark.slow
 async def test_the_fake_gateway_declines_and_loses_responses_at_the_configured_rates(tmp_path: Path) -> None:
     fake = FakeGateway(f"fake:///{tmp_path}/payments.db?decline_rate=0.3&loss_rate=0.2")
