@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 
 from events_app.app import Counted, Recorder, add_applied, add_count, counts, list_applied
 from restwell import App
-from restwell.database import Database, Transaction, TransactionConflict, open_database, query
+from restwell.database import Database, DatabaseUnavailable, Transaction, TransactionConflict, open_database, query
 from restwell.errors import ServiceUnavailable
 from restwell.events import Consumer, Event, EventBatch, EventReader, Topic
 from restwell.events import _consumer as consumer_module
@@ -158,6 +158,23 @@ async def test_a_conflict_with_another_transaction_is_no_failure_of_the_event(ap
 
     await append(app, "a")
     assert await consumers(app, Conflicting(app.kit.database)).apply_all() == 1
+    assert await recorded(app) == [("a", 1)]
+
+
+async def test_a_database_that_is_down_is_no_failure_of_the_event(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails if it counts as one: the partition would wait although the database is back."""
+    monkeypatch.setattr(consumer_module, "BACKOFF", Backoff(3_600.0, 3_600.0))
+
+    class Disconnected(Scripted):
+        async def apply(self, tx: Transaction, event: Event[Counted]) -> None:
+            await super().apply(tx, event)
+            if len(self.seen) == 1:
+                raise DatabaseUnavailable
+
+    await append(app, "a")
+    run = consumers(app, Disconnected(app.kit.database))
+    assert await run.apply_all() == 0
+    assert await run.apply_all() == 1
     assert await recorded(app) == [("a", 1)]
 
 

@@ -29,7 +29,7 @@ MEANINGS: Final = {
     "cron_last_run_in_future": "The clock of the database was wrong when a tick was stored. It is reset.",
     "deadline_exceeded": "A request did not start its response in time and was cancelled: 503.",
     "dependency_unavailable": "A request failed with 503 because a service is down or too slow.",
-    "event_consumer_failed": "A consumer could not read events: a database or another service is down. It repeats.",
+    "event_consumer_failed": "A consumer cannot read or apply events: a database or a service is down. It repeats.",
     "event_failed": "A consumer raised an error. It gets the event again later; its partition waits.",
     "event_loop_blocked": "Code held the event loop; the stack shows where.",
     "grpc_call_failed": "Another service failed, or refused a call: the caller gets a 503.",

@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
-from restwell.database import Database, Transaction
+from restwell.database import Database, DatabaseUnavailable, Transaction
 from restwell.events import _queries as queries
 from restwell.events._outbox import QUEUE, EventReader, Events, format_positions, parse_positions
 from restwell.events._queries import StoredEvent
@@ -144,6 +144,9 @@ class ConsumerRun:
             applied = await self._database.in_transaction(
                 lambda tx: self._apply_in(tx, partition, events), ambient=True
             )
+        except DatabaseUnavailable as error:  # no failure of the event
+            log.warning("event_consumer_failed", consumer=self.consumer.name, cause=repr(error.__cause__ or error))
+            return 0
         except Exception as error:  # noqa: BLE001  # an event may raise anything; the consumer continues
             if len(events) == 1:
                 await self._failed(partition, events[0], error)
