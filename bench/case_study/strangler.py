@@ -39,7 +39,7 @@ from shop.v1 import catalog_pb2 as pb
 from shop.v1.catalog_pb2_grpc import CatalogServiceStub
 
 AGREE_SECONDS = 30
-"""A change reaches the other database a moment later. What differs for longer is a difference."""
+"""A change reaches the other database a moment later. What differs in one version, or for longer, is a difference."""
 MAX_COMPARISONS = 8
 """At once. Further reads are not compared."""
 
@@ -77,6 +77,19 @@ class MovingStock(StockService):
             await self._local.release(tx, order_id, quantities)
 
 
+class Seen:
+    """What a catalogue has answered: the content of products that have the same versions is the same too."""
+
+    def __init__(self, found: Sequence[Product | PartialProduct | None], *, stock: bool = True) -> None:
+        products = [each for each in found if isinstance(each, Product)]
+        self.versions = [(each.id, each.version) for each in products]
+        self.content = products if stock else [_without_stock(each) for each in products]
+
+
+def _without_stock(product: Product) -> Product:
+    return replace(product, stock=0, version=0, updated_at=product.created_at)
+
+
 class Catalogue:
     """Reads of the other catalogue."""
 
@@ -101,21 +114,24 @@ class ComparedProducts(ProductService):
     async def get_product(self, product_id: UUID) -> Product:
         product = await super().get_product(product_id)
 
-        async def here() -> Product | None:
-            return await self._find(product_id)
+        async def here() -> Seen:
+            return Seen([await self._find(product_id)])
 
-        self._compare(f"product {product_id}", here, lambda: self._catalogue.get(product_id))
+        async def there() -> Seen:
+            return Seen([await self._catalogue.get(product_id)])
+
+        self._compare(f"product {product_id}", here, there)
         return product
 
     async def list_products(self, filters: ProductFilter) -> Page[Product] | Page[PartialProduct]:
         """First pages are compared, without what orders change all the time. Cursors are valid in one service only."""
         page = await super().list_products(filters)
 
-        async def here() -> Sequence[object]:
-            return [_without_stock(each) for each in (await super(ComparedProducts, self).list_products(filters)).items]
+        async def here() -> Seen:
+            return Seen((await super(ComparedProducts, self).list_products(filters)).items, stock=False)
 
-        async def there() -> Sequence[object]:
-            return [_without_stock(each) for each in await self._catalogue.list(filters)]
+        async def there() -> Seen:
+            return Seen(await self._catalogue.list(filters), stock=False)
 
         if filters == ProductFilter(category=filters.category, limit=filters.limit):
             self._compare(f"products of {filters.category}", here, there)
@@ -130,9 +146,7 @@ class ComparedProducts(ProductService):
         await _refuse_if_moved(tx)
         return await super().lock_in(tx, product_id)
 
-    def _compare(
-        self, what: str, here: Callable[[], Awaitable[object]], there: Callable[[], Awaitable[object]]
-    ) -> None:
+    def _compare(self, what: str, here: Callable[[], Awaitable[Seen]], there: Callable[[], Awaitable[Seen]]) -> None:
         """In the background, without the deadline of the request."""
         if len(self._comparisons) < MAX_COMPARISONS:
             task = asyncio.create_task(self._log_comparison(what, here, there), context=Context())
@@ -140,7 +154,7 @@ class ComparedProducts(ProductService):
             task.add_done_callback(self._comparisons.discard)
 
     async def _log_comparison(
-        self, what: str, here: Callable[[], Awaitable[object]], there: Callable[[], Awaitable[object]]
+        self, what: str, here: Callable[[], Awaitable[Seen]], there: Callable[[], Awaitable[Seen]]
     ) -> None:
         ends = time.monotonic() + AGREE_SECONDS
         while time.monotonic() < ends:
@@ -148,9 +162,11 @@ class ComparedProducts(ProductService):
                 if await self._database.one(has_moved):
                     return  # what is here is not changed any more
                 ours, theirs = await asyncio.gather(here(), there())
-                if ours == theirs:
+                if ours.content == theirs.content:
                     log.info("catalogue_agrees", what=what)
                     return
+                if ours.versions == theirs.versions:
+                    break  # no change is on its way
             await asyncio.sleep(0.05)
         log.error("catalogue_differs", what=what)
 
@@ -169,10 +185,6 @@ def _product(message: Any) -> Product:
         updated_at=message.updated_at.ToDatetime(UTC),
         **{name: getattr(message, name) for name in same},
     )
-
-
-def _without_stock(product: object) -> object:
-    return replace(product, stock=0, version=0, updated_at=product.created_at) if isinstance(product, Product) else None
 
 
 def _catalogue(kit: Restwell) -> Catalogue:
