@@ -75,7 +75,8 @@ def build_edge(
         metrics.registry.register(collector)
     origins, hops = settings.cors.origins, settings.trusted_hops
     security = None if is_existing else SecurityHeaders()
-    responses = ResponseCache(cache, app, limiter, [security] if security is not None else [], version)
+    cacheable = [hook for hook in (security, lifecycles) if hook is not None]
+    responses = ResponseCache(cache, app, limiter, cacheable, version)
     hooks: list[Hook | None] = [
         drain,
         request_metrics,

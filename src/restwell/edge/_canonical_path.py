@@ -32,8 +32,8 @@ class CanonicalPath(Hook):
         if (
             not is_canonical
             or "//" in path
-            or not path.startswith("/")
-            or (path.endswith("/") and path != "/")
+            or path[:1] != "/"
+            or (path[-1:] == "/" and path != "/")
             or ("/." in path and not _DOTS.isdisjoint(path.split("/")))
         ):
             raise NotFound

@@ -36,7 +36,8 @@ class RequestContext(Struct, eq=False):
     ``status``: 0 until the response starts. ``stream_started_at``: when an event stream began, which may last for
     hours: its duration in metrics and traces ends there. ``body_bytes``: what was sent of the body.
     ``user_id`` and ``caller``, the actor: set by authentication. ``query_budgets``: of each handler that the request
-    runs, if they are not that of its route. ``rate_limit``: the result of counting the request.
+    runs, if they are not that of its route. ``sunset``: when the route ends, as a Unix timestamp; 0 if not within a
+    year. ``rate_limit``: the result of counting the request.
     ``timed_out``: set when the timeout cancels the request.
     ``holds_slot``: whether the request holds a slot of the concurrency limiter. ``cache_lookup``: set if the response
     is to be loaded into the response cache. ``consistency``: how recent replica reads must be. ``trace``: set by
@@ -56,6 +57,7 @@ class RequestContext(Struct, eq=False):
     status: int = 0
     body_bytes: int = 0
     is_prepared: bool = False
+    sunset: float = 0.0
     rate_limit: RateLimitResult | None = None
     timed_out: bool = False
     holds_slot: bool = False

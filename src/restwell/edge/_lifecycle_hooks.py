@@ -24,10 +24,12 @@ class _Compiled(Struct, frozen=True):
 
 
 class Lifecycles(Hook):
-    """Adds the headers. It precedes every hook that responds.
+    """Adds the headers. It precedes every hook that responds. A cached response has them already.
 
     ``prefixes``: the lifecycles of versions, for requests below them that have no route.
     """
+
+    cacheable_headers = True
 
     def __init__(self, routes: Iterable[Route], prefixes: Mapping[str, Lifecycle | None]) -> None:
         lifecycles = [each.lifecycle for each in routes if each.lifecycle is not None]
@@ -47,19 +49,13 @@ class Lifecycles(Hook):
         return next((each for prefix, each in self._prefixes.items() if f"{path}/".startswith(prefix)), None)
 
     def on_response(self, context: RequestContext, headers: Headers) -> None:
-        route = context.route
-        if route is not None and route.lifecycle is None:  # most requests
-            return
         found = self.find(context)
-        if found is None:
-            return
-        headers += found.headers
-        if found.sunset is not None and (left := found.sunset - time.time()) < MAX_FRESHNESS_SECONDS:
-            _limit_freshness(headers, left)
+        if found is not None:
+            headers += found.headers
 
 
 class Sunset(Hook):
-    """Responds with 410 to requests for what has ended. It follows the routing."""
+    """Responds with 410 to requests for what has ended. Before, no response is fresh for longer. It follows the routing."""
 
     def __init__(self, lifecycles: Lifecycles) -> None:
         self._find = lifecycles.find
@@ -70,8 +66,17 @@ class Sunset(Hook):
         if route is not None and route.lifecycle is None:
             return
         found = self._find(context)
-        if found is not None and found.sunset is not None and time.time() >= found.sunset:
+        if found is None or found.sunset is None:
+            return
+        left = found.sunset - time.time()
+        if left <= 0:
             raise found.lifecycle.gone()
+        if left < MAX_FRESHNESS_SECONDS:
+            context.sunset = found.sunset
+
+    def on_response(self, context: RequestContext, headers: Headers) -> None:
+        if context.sunset:
+            _limit_freshness(headers, context.sunset - time.time())
 
 
 def _compiled(lifecycle: Lifecycle) -> _Compiled:

@@ -41,7 +41,7 @@ class QuotaLeases:
             return None
         if lease.count > 0:
             lease.count -= 1
-            return RateLimitResult(rate, lease.remaining + lease.count, ceil_seconds(max(0, lease.full_at - now)))
+            return RateLimitResult(rate, lease.remaining + lease.count, ceil_seconds(lease.full_at - now))
         if lease.exhausted:
             return RateLimitResult(rate, 0, ceil_seconds(lease.expires_at - now), allowed=False)
         return None
@@ -59,11 +59,11 @@ class QuotaLeases:
             self._leases.clear()
         lease = QuotaLease(taken - 1, remaining, full_at, expires_at)
         self._leases[rate.name, client_key] = lease
-        return RateLimitResult(rate, remaining + lease.count, ceil_seconds(max(0, full_at - now)))
+        return RateLimitResult(rate, remaining + lease.count, ceil_seconds(full_at - now))
 
     def reject(self, rate: Rate, client_key: str, until: int) -> RateLimitResult:
         """Reject this request and all others of the client before ``until``."""
         if len(self._leases) >= MAX_LEASES:
             self._leases.clear()
         self._leases[rate.name, client_key] = QuotaLease(0, 0, 0, until, exhausted=True)
-        return RateLimitResult(rate, 0, ceil_seconds(max(0, until - time.monotonic_ns())), allowed=False)
+        return RateLimitResult(rate, 0, ceil_seconds(until - time.monotonic_ns()), allowed=False)

@@ -83,5 +83,5 @@ def next_allowed_at(rate: Rate, full_at: int) -> int:
 
 
 def ceil_seconds(nanoseconds: int) -> int:
-    """Seconds, rounded up, so that a client that waits this long is allowed."""
-    return -(-nanoseconds // NANOSECONDS)
+    """Seconds, rounded up, so that a client that waits this long is allowed; 0 for a time that has passed."""
+    return -(-nanoseconds // NANOSECONDS) if nanoseconds > 0 else 0
