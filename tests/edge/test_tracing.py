@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from edge_client import hello, request, scope_of, send_request
 from restwell.edge._access_log import AccessLog
-from restwell.edge._context import AsgiApp, Hook, Receive, RequestContext, Scope, Send
+from restwell.edge._context import AsgiApp, Hook, Receive, RequestContext, Response, Scope, Send
 from restwell.edge._pipeline import Edge
 from restwell.edge._request_id import RequestId
 from restwell.edge._tracing import CurrentTrace, Tracing
@@ -132,6 +132,41 @@ async def test_a_failed_request_has_the_type_of_its_error() -> None:
         ("unhandled_exception", "error"),
         ("request", "error"),
     ]
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_the_trace_of_a_request_that_a_hook_answers_is_built_only_if_it_is_retained(status: int) -> None:
+    """Fails if it is built for each of them, or if a log line without it has no ids."""
+    seen: list[RequestContext] = []
+
+    class Cached(Hook):
+        def admit(self, context: RequestContext) -> Response:
+            context.is_prepared = True
+            seen.append(context)
+            return status, [], b""
+
+    exported: list[Ended] = []
+    traces = TraceRecorder(export=exported.append)
+    traces.recent.threshold_seconds = 60.0  # no request is among the slowest
+    with capture_logs() as lines:
+        await request(hooks=[AccessLog(), RequestId(), Tracing(traces), Cached(), CurrentTrace()])
+    ids = lines[0]["trace_id"], lines[0]["span_id"], lines[0]["cache"]
+    assert (len(ids[0]), len(ids[1]), ids[2]) == (32, 16, "hit")
+    kept = [(each.trace.trace_id, each.trace.span_id, each.trace.cache) for each in exported]
+    assert (kept, seen[0].trace is None) == (([], True) if status == 200 else ([ids], False))
+
+
+async def test_the_error_of_a_hook_is_that_of_its_request() -> None:
+    """Fails if a request that has no trace yet loses the reason of its failure."""
+
+    class Fail(Hook):
+        def admit(self, context: RequestContext) -> None:  # noqa: ARG002  # the signature of Hook
+            raise ZeroDivisionError
+
+    exported: list[Ended] = []
+    log, request_id, tracing, current_trace = hooks(exported, sample_rate=0.0)
+    await request(hooks=[log, request_id, tracing, Fail(), current_trace])
+    assert exported[0].trace.error == "ZeroDivisionError"
 
 
 async def test_health_checks_and_scrapes_are_left_out() -> None:

@@ -50,10 +50,11 @@ class AccessLog(Hook):
         scope, trace, status = context.scope, context.trace, context.status
         client = scope.get("client")
         is_error = status >= FIRST_ERROR_STATUS or not status
-        if trace is not None:
-            trace_id, span_id, db_seconds, cache = trace.trace_id, trace.span_id, trace.db_seconds, trace.cache
+        if trace is None:
+            trace_id, span_id = context.trace_ids or (None, None)
+            db_seconds, cache = 0.0, "hit" if context.is_prepared else None
         else:
-            trace_id, span_id, db_seconds, cache = None, None, 0.0, None
+            trace_id, span_id, db_seconds, cache = trace.trace_id, trace.span_id, trace.db_seconds, trace.cache
         line = _Line(
             context.method,
             scope["path"],

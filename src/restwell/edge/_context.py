@@ -40,8 +40,8 @@ class RequestContext(Struct, eq=False):
     year. ``rate_limit``: the result of counting the request.
     ``timed_out``: set when the timeout cancels the request.
     ``holds_slot``: whether the request holds a slot of the concurrency limiter. ``cache_lookup``: set if the response
-    is to be loaded into the response cache. ``consistency``: how recent replica reads must be. ``trace``: set by
-    Tracing, None before it. ``outer_trace``: what this task did before the request.
+    is to be loaded into the response cache. ``consistency``: how recent replica reads must be. ``trace_ids``: set by
+    Tracing. ``trace``: what ``start_trace`` has made. ``outer_trace``: what this task did before the request.
     """
 
     scope: Scope
@@ -66,8 +66,15 @@ class RequestContext(Struct, eq=False):
     user_id: UUID | str | int | None = None
     caller: object = None
     query_budgets: Sequence[Mapping[str, int]] = ()
+    trace_ids: tuple[str, str] | None = None
     trace: Trace | None = None
     outer_trace: Active | None = None
+
+    def start_trace(self) -> Trace | None:
+        """The trace of the request; None before Tracing. Most cached responses need none: they are sent before."""
+        if self.trace is None and self.trace_ids is not None:
+            self.trace = Trace(*self.trace_ids, request_id=self.request_id, cache="hit" if self.is_prepared else None)
+        return self.trace
 
 
 def new_context(scope: Scope, receive: Receive) -> RequestContext:

@@ -55,7 +55,10 @@ class Lifecycles(Hook):
 
 
 class Sunset(Hook):
-    """Responds with 410 to requests for what has ended. Before, no response is fresh for longer. It follows the routing."""
+    """Responds with 410 to requests for what has ended. Before, no response is fresh beyond the sunset.
+
+    It follows the routing.
+    """
 
     def __init__(self, lifecycles: Lifecycles) -> None:
         self._find = lifecycles.find

@@ -123,8 +123,9 @@ class Edge:
 
         Raises the error again if the response has started, or if not only the edge has cancelled the request.
         """
-        if context.trace is not None:
-            context.trace.error = type(raised).__name__
+        trace = context.start_trace()
+        if trace is not None:
+            trace.error = type(raised).__name__
         if isinstance(raised, AppError) and not context.status:
             error = raised
         elif isinstance(raised, asyncio.CancelledError):

@@ -135,7 +135,7 @@ class ResponseCache:
         if cached is None:
             context.cache_lookup = lookup
             return None
-        if context.trace is not None:
+        if context.trace is not None:  # else see start_trace
             context.trace.cache = "hit"
         return self.render(cached, lookup, context, now)
 
@@ -163,6 +163,7 @@ class ResponseCache:
 
         ``may_be_new``: the application may have been called for this request.
         """
+        context.is_prepared = True  # the edge undoes it if this raises
         sent = context.headers
         accept_encoding = sent.get(b"accept-encoding")
         if_none_match, if_match = sent.get(b"if-none-match"), sent.get(b"if-match")
@@ -182,7 +183,6 @@ class ResponseCache:
         else:
             variant.hit_second = int(now)
             cache_headers = variant.hit_headers = hit_headers_of(cached, lookup.policy, now)
-        context.is_prepared = True
         if is_error:
             return with_request_id(cached, variant, cache_headers, context.request_id)
         if if_none_match is not None and etag_listed(if_none_match, variant.etag):

@@ -9,7 +9,7 @@ from typing import Final
 
 from restwell.edge._context import Hook, RequestContext
 from restwell.observability._recent_requests import EndedRequest
-from restwell.observability._trace import current
+from restwell.observability._trace import current, new_ids, unused_ids
 from restwell.observability._trace_recorder import TraceRecorder
 
 TRACEPARENT: Final = b"traceparent"
@@ -20,7 +20,7 @@ class Tracing(Hook):
     """Requests for ``exempt_paths``, such as health checks, are never kept."""
 
     def __init__(self, recorder: TraceRecorder, exempt_paths: Collection[str] = ()) -> None:
-        self._start, self._start_below = recorder.start, recorder.start_below
+        self._start, self._start_below, self._samples = recorder.start, recorder.start_below, recorder.samples
         self._end, self._keep = recorder.end, recorder.keep_request
         self._exempt_paths = exempt_paths
 
@@ -28,19 +28,17 @@ class Tracing(Hook):
         headers = context.headers
         if TRACEPARENT in headers:
             sent = headers if len(headers) == len(context.scope["headers"]) else _joined(context.scope["headers"])
-            trace = self._start_below(sent[TRACEPARENT], sent.get(TRACESTATE), context.request_id)
+            context.trace = self._start_below(sent[TRACEPARENT], sent.get(TRACESTATE), context.request_id)
+        elif self._samples:
+            context.trace = self._start(context.request_id)
         else:
-            trace = self._start(context.request_id)
-        context.trace = trace
+            context.trace_ids = unused_ids.pop() if unused_ids else new_ids()  # most requests call no function
 
     def after(self, context: RequestContext) -> None:
-        trace = context.trace
-        if trace is None:  # ``admit`` failed
-            return
         ended_at = context.stream_started_at or context.ended_at
-        if self._end(trace, ended_at - context.started_at, context.status):
-            scope = context.scope
-            if scope["path"] in self._exempt_paths:
+        if self._end(context.trace, ended_at - context.started_at, context.status):
+            scope, trace = context.scope, context.start_trace()
+            if trace is None or scope["path"] in self._exempt_paths:
                 return
             user = context.user_id
             self._keep(
@@ -66,7 +64,7 @@ class CurrentTrace(Hook):
     """
 
     def admit(self, context: RequestContext) -> None:
-        trace = context.trace
+        trace = context.start_trace()
         if trace is not None:
             context.outer_trace = current.get()
             current.set((trace, trace.span_id, {}))

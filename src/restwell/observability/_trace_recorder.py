@@ -16,7 +16,6 @@ from restwell.observability._trace import (
     new_ids,
     new_span_id,
     parse_traceparent,
-    unused_ids,
     unused_span_ids,
 )
 
@@ -42,6 +41,7 @@ class TraceRecorder(Collector):
         export: Callable[[Ended], None] | None = None,
     ) -> None:
         self._sample_rate = sample_rate if export is not None else 0.0
+        self.samples = self._sample_rate > 0
         self._trusts_caller = trusts_caller and export is not None
         self._slow_seconds = slow_seconds if export is not None else math.inf
         self.recent = RecentRequests(self._slow_seconds)
@@ -52,8 +52,7 @@ class TraceRecorder(Collector):
         yield SPANS_DROPPED.family(self._dropped_spans)
 
     def start(self, request_id: str) -> Trace:
-        trace_id, span_id = unused_ids.pop() if unused_ids else new_ids()  # most requests call no function
-        return Trace(trace_id, span_id, "", self._sample_rate > 0 and is_chosen(self._sample_rate), request_id)
+        return Trace(*new_ids(), sampled=self.samples and is_chosen(self._sample_rate), request_id=request_id)
 
     def start_below(self, caller: bytes, tracestate: bytes | None, request_id: str) -> Trace:
         """The trace of a request with the header traceparent ``caller``. A new one if that is invalid."""
@@ -62,7 +61,7 @@ class TraceRecorder(Collector):
             return self.start(request_id)
         trace_id, parent_id, sampled = parsed
         if not self._trusts_caller:
-            sampled = self._sample_rate > 0 and is_chosen(self._sample_rate)
+            sampled = self.samples and is_chosen(self._sample_rate)
         span_id = unused_span_ids.pop() if unused_span_ids else new_span_id()
         trace = Trace(trace_id, span_id, parent_id, sampled, request_id)
         if tracestate is not None and len(tracestate) <= MAX_TRACESTATE_CHARS:
@@ -78,12 +77,14 @@ class TraceRecorder(Collector):
             return trace
         return Trace(parsed[0], new_span_id(), parsed[1], parsed[2], request_id)
 
-    def end(self, trace: Trace, seconds: float, status: int) -> bool:
-        """Close the trace of a request. Returns whether to call ``keep_request``."""
-        trace.room = 0  # tasks that outlive the request add no more spans
-        if trace.dropped:
+    def end(self, trace: Trace | None, seconds: float, status: int) -> bool:
+        """Close the trace of a request, if it has one yet. Returns whether to call ``keep_request``."""
+        if trace is not None:
+            trace.room = 0  # tasks that outlive the request add no more spans
             self._dropped_spans += trace.dropped
-        return trace.sampled or seconds > self.recent.threshold_seconds or not 0 < status < FIRST_ERROR_STATUS
+            if trace.sampled:
+                return True
+        return seconds > self.recent.threshold_seconds or not 0 < status < FIRST_ERROR_STATUS
 
     def keep_request(self, request: EndedRequest) -> None:
         failed = request.status >= FIRST_ERROR_STATUS or not request.status
