@@ -7,11 +7,12 @@ import pytest
 from pydantic import SecretStr
 from time_machine import TimeMachineFixture
 
+from restwell.database import Migrations, open_database
 from restwell.jobs import JobContext, JobOperations, JobState, job
 from restwell.jobs._bulk_changes import BulkChanges
 from restwell.settings import DatabaseSettings, Settings
 from restwell.testing import ApiClient, finish_jobs, running
-from tiny.app import add_reminder, create_app
+from tiny.app import MIGRATIONS, add_reminder, create_app
 
 
 async def test_a_failed_startup_raises_its_reason(tiny_settings: Settings) -> None:
@@ -49,6 +50,30 @@ async def test_a_job_for_later_runs_when_the_clock_has_moved(
         time_machine.move_to(datetime.now(UTC) + timedelta(days=1, seconds=1))
         await finish_jobs(app)
         assert (await app.kit.jobs.get(job_id)).state == JobState.DONE
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_a_job_that_ends_while_it_is_looked_for_leaves_no_other_one(
+    tiny_settings: Settings, empty_url: str
+) -> None:
+    """Fails if ready and running jobs are counted one after the other: one ends, and its follower is in neither."""
+    settings = tiny_settings.model_copy(update={"database": DatabaseSettings(url=SecretStr(empty_url))})
+    async with open_database(empty_url) as database:
+        await Migrations(MIGRATIONS).upgrade(database)
+    app = create_app(settings)
+    done: list[int] = []
+
+    @job()
+    async def step(_context: JobContext, left: int) -> None:
+        done.append(left)
+        if left:
+            await app.kit.jobs.enqueue(app.kit.database, step, left=left - 1)
+
+    app.kit.jobs.register([step])
+    async with running(app):
+        await app.kit.jobs.enqueue(app.kit.database, step, left=300)
+        await finish_jobs(app)
+        assert done[-1] == 0
 
 
 async def test_jobs_that_wait_and_their_followers_are_finished_and_a_paused_queue_is_left(migrated: Settings) -> None:

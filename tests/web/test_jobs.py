@@ -48,7 +48,7 @@ async def test_a_dead_job_is_listed_with_its_failure_retried_cancelled_and_delet
     assert (listed["name"], listed["state"], listed["attempts"]) == ("fail_permanently", "dead", 1)
     path = f"/v1/jobs/{listed['id']}"
     found = (await operator.get(path)).json()
-    assert (found["arguments"], found["result"]) == ({}, None)
+    assert (found["arguments"], found["result"]) == ({"text": "the address does not exist"}, None)
     assert [failure["error"] for failure in found["failures"]] == ["PermanentFailure: the address does not exist"]
     retried = await operator.post(f"{path}/retry")
     assert (retried.status_code, retried.json()["state"], retried.json()["attempts"]) == (202, "ready", 0)
