@@ -94,9 +94,15 @@ class App:
         *,
         execute_isolated: Callable[[ClaimedJob], None] | None = None,
         name: str | None = None,
+        applies_events: bool = True,
     ) -> Worker:
-        """Build a worker for the jobs, with the services of the routes. Start the kit before the worker."""
-        return self.kit.worker(self._services, options, execute_isolated=execute_isolated, name=name)
+        """Build a worker for the jobs, with the services of the routes. Start the kit before the worker.
+
+        It runs the consumers of events too, if it ``applies_events``.
+        """
+        return self.kit.worker(
+            self._services, options, execute_isolated=execute_isolated, name=name, applies_events=applies_events
+        )
 
     async def _start(self) -> None:
         await self.kit.start()

@@ -224,6 +224,7 @@ class Kit(OptionalParts):
         *,
         execute_isolated: Callable[[ClaimedJob], None] | None,
         name: str | None,
+        applies_events: bool = True,
     ) -> Worker:
         self.metrics.reports.kind = "worker"
         url = self.settings.database.url.get_secret_value()
@@ -237,7 +238,7 @@ class Kit(OptionalParts):
             traces=self.traces,
             execute_isolated=execute_isolated,
             name=name,
-            background=self.consumers.run if self.consumers.runs else None,
+            background=self.consumers.run if applies_events and self.consumers.runs else None,
         )
 
 

@@ -40,12 +40,15 @@ _pending: Final = query(
     select(func.count()).where(
         or_(
             is_in(JobState.RUNNING),
-            and_(is_in(JobState.READY), jobs_table.c.queue.not_in(select(paused_queues.c.queue))),
+            and_(
+                or_(is_in(JobState.READY), and_(is_in(JobState.SCHEDULED), jobs_table.c.run_at <= param("now"))),
+                jobs_table.c.queue.not_in(select(paused_queues.c.queue)),
+            ),
         )
     ),
     into=int,
 )
-"""Running jobs, and ready ones whose queue is not paused. One statement: a job that ends may leave another one."""
+"""Jobs that run, or are ready or due in a queue that is not paused. One statement: a job may leave another one."""
 
 
 @asynccontextmanager
@@ -82,15 +85,15 @@ async def finish_jobs(app: App, seconds: float = 30) -> None:
     """
     queues = tuple({job.queue for job in app.kit.jobs.registered.values()})
     jobs = app.kit.jobs
-    worker = app.worker(WorkerOptions(queues=queues))
+    worker = app.worker(WorkerOptions(queues=queues), applies_events=False)  # only the loop below applies them
     working = asyncio.create_task(worker.run())
     try:
         async with asyncio.timeout(seconds):
             while True:
-                is_pending = await app.kit.database.primary.one(_pending)  # before what such a job may leave behind
                 due = await _promote(app)
-                has_applied = await app.kit.consumers.apply_all()
-                if not (is_pending or due or has_applied):
+                is_pending = await app.kit.database.primary.one(_pending, now=datetime.now(UTC))
+                has_applied = await app.kit.consumers.apply_all()  # last: events that such jobs have left
+                if not (is_pending or has_applied):
                     break
                 jobs.notify(due)
                 await asyncio.sleep(0.01)
